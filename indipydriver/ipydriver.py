@@ -280,7 +280,7 @@ class IPyDriver(FixedMapping[Device]):
         Raises:
             ExceptionGroup: What hardware() or a background raised.
             SystemExit: A coroutine of the driver called sys.exit(); or, with status 130, after Ctrl-C.
-            RuntimeError: An event loop runs already.
+            RuntimeError: An event loop is already running.
         """
         refuse_within_loop("await IPyServer(driver).asyncrun()")
         if sys.__stdin__ is not None and os.isatty(0) and sys.stderr is not None:
@@ -347,10 +347,11 @@ class IPyDriver(FixedMapping[Device]):
 
 
 def _check_device(device: object) -> None:
-    """Raise TypeError, if this is no device that a driver can hold."""
+    """Raise TypeError if this is not a device that a driver can hold."""
     if not isinstance(device, Device):
         what = f"of the class {device.__name__}" if isinstance(device, type) else f"of a {type(device).__name__}"
         hint = f": write {device.__name__}(...)" if isinstance(device, type) and issubclass(device, Device) else ""
         raise TypeError(f"a driver is made of devices, IPyDriver(device, another, ...), not {what}{hint}")
     if not hasattr(device, "devicename"):
-        raise TypeError(f"a {type(device).__name__} is no device yet: its __init__() does not call super().__init__()")
+        kind = type(device).__name__
+        raise TypeError(f"a {kind} is not a device yet: its __init__() does not call super().__init__()")

@@ -36,7 +36,7 @@ def checked_driver(driver: object) -> None:
         hint = ""
         if hasattr(driver, "serve"):
             kind = type(driver).__name__
-            raise TypeError(f"a {kind} is no driver yet: its __init__() does not call super().__init__()")
+            raise TypeError(f"a {kind} is not a driver yet: its __init__() does not call super().__init__()")
         if driver is None:
             hint = ": is a `return` missing?"
         elif isinstance(driver, (list, tuple)):

@@ -30,12 +30,12 @@ class BlockingServer(ServerSettings):
     def run(self) -> None:
         """Serve until :meth:`.IPyServer.shutdown`, Ctrl-C or SIGTERM. It blocks: a program needs nothing else.
 
-        It writes to standard error where it serves. In a notebook, and wherever an event loop is already running, use
-        ``await server.asyncrun()``.
+        It writes to standard error where clients can connect. In a notebook, and wherever an event loop is already
+        running, use ``await server.asyncrun()``.
 
         Raises:
             SystemExit: After a signal, with status 130 (Ctrl-C) or 143 (SIGTERM); or it cannot listen, with the reason.
-            RuntimeError: An event loop runs already.
+            RuntimeError: An event loop is already running.
         """
         refuse_within_loop("await server.asyncrun()")
         try:

@@ -96,7 +96,7 @@ def _instead(thing: Any) -> str:
     if isinstance(thing, type):
         return f"a class: write {thing.__name__}(...)"
     if hasattr(thing, "serve"):
-        return f"a {type(thing).__name__} that is no driver yet: its __init__() does not call super().__init__()"
+        return f"a {type(thing).__name__} that is not a driver yet: its __init__() does not call super().__init__()"
     return f"something that is not an IPyDriver: {thing!r:.200}"
 
 

@@ -472,10 +472,6 @@ class Engine:
             if not watchers:
                 del self._watchers[key]
 
-    def is_watched(self, key: Key) -> bool:
-        """Whether anybody waits for this property."""
-        return key in self._watchers
-
     def add_cursor(self, device: str | None, name: str | None, interval: float, since: int | None) -> Cursor:
         cursor = Cursor(self.model, device, name, interval, since, self._cursors.discard)
         self._cursors.add(cursor)

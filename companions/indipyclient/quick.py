@@ -13,6 +13,7 @@ from typing import Final
 from indipydriver.protocol.decode import decode
 from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.messages import AnyMessage, OneMember, SetVector
+from indipydriver.protocol.scan import WHITE_SPACE
 from indipydriver.protocol.tags import State, VectorKind, Verb
 
 __all__ = ["read", "read_update"]
@@ -28,6 +29,7 @@ _SHAPES: Final[dict[VectorKind, tuple[re.Pattern[str], re.Pattern[str]]]] = {
     for kind in VectorKind
     if kind is not VectorKind.BLOB
 }
+_WHITE_TEXT: Final = WHITE_SPACE.decode()
 _new: Final = tuple.__new__  # OneMember(...) takes twice as long
 _STATES: Final = {state.value: state for state in State}
 _WORDS: Final = {VectorKind.SWITCH: frozenset(("On", "Off")), VectorKind.LIGHT: frozenset(_STATES)}
@@ -61,7 +63,9 @@ def read_update(frame: Frame) -> SetVector | None:
         return None
     pairs = shape[1].findall(whole[2])
     if kind is VectorKind.TEXT:
-        members = [_new(OneMember, (n, v if v[:1] != "\n" else v.strip(" \t\n\r"), None, None, None)) for n, v in pairs]
+        members = [
+            _new(OneMember, (n, v if v[:1] != "\n" else v.strip(_WHITE_TEXT), None, None, None)) for n, v in pairs
+        ]
     else:
         members = [_new(OneMember, (n, v.strip(), None, None, None)) for n, v in pairs]
         words = _WORDS.get(kind)

@@ -162,7 +162,7 @@ class IPyTerm(App[None]):
         self.exit(return_code=128 + number)
 
     async def on_event(self, event: Event) -> None:
-        if not self.in_order.holds(event):
+        if not self.in_order.hold_back(event):
             await super().on_event(event)
 
     async def on_unmount(self) -> None:

@@ -60,8 +60,8 @@ class InOrder:
         """Whether no key waits."""
         return not self._passing and self._next is None and self._waiting.empty()
 
-    def holds(self, event: events.Event) -> bool:
-        """Whether this event has to wait; it is sent again when it is its turn."""
+    def hold_back(self, event: events.Event) -> bool:
+        """Keep this event until it is its turn, when it is sent again; False if it need not wait."""
         if not isinstance(event, (events.Key, events.Paste, events.MouseDown, events.MouseUp)):
             return False
         if not self._app.screen_stack:
@@ -83,7 +83,7 @@ class InOrder:
         while True:
             event = self._next or await self._waiting.get()
             self._next = None
-            if self._is_void(event):
+            if self._drop_if_void(event):
                 continue
             try:
                 await self._pass(event)
@@ -100,7 +100,7 @@ class InOrder:
                 await self._settled()
 
     def _repeats(self, event: events.Event) -> list[events.Event]:
-        """Whether it is the same key again, which only moves the cursor and need not wait.
+        """Take the same key again, which only moves the cursor and need not wait.
 
         Otherwise a held arrow key would delay all other keys until the last repetition.
         """
@@ -120,7 +120,7 @@ class InOrder:
         moves: Callable[[str], bool] | None = getattr(self._app.focused, "moves", None)
         return isinstance(event, events.Key) and moves is not None and moves(event.key)
 
-    def _is_void(self, event: events.Event) -> bool:
+    def _drop_if_void(self, event: events.Event) -> bool:
         before, self._last = self._last, event.time
         typed = isinstance(event, events.Paste) or (
             isinstance(event, events.Key) and event.key not in ("escape", self._void)

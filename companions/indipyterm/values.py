@@ -9,7 +9,7 @@ from indipyclient import BadValue, ClientError, Property, SwitchRule, VectorKind
 from indipyclient.model.commands import press, texts
 from indipyclient.model.properties import Member, number_of
 
-__all__ = ["Hint", "becomes", "hint", "is_sexagesimal", "limits", "pressed", "shown_number", "stepped"]
+__all__ = ["Hint", "becomes", "hint", "limits", "pressed", "shown_number", "stepped"]
 
 
 class Hint(NamedTuple):
@@ -30,11 +30,6 @@ def shown_number(text: str) -> str:
     if not math.isfinite(number):
         return text.strip()
     return f"{int(number)}" if number.is_integer() and abs(number) < 1e15 else f"{number:.10g}"
-
-
-def is_sexagesimal(member: Member) -> bool:
-    """Whether the device shows this number as hours or degrees, minutes and seconds."""
-    return member.format.endswith("m")
 
 
 def limits(member: Member) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
-__all__ = ["age", "clean", "clean_part", "fit", "next_age", "shorten", "span", "width", "wrapped"]
+__all__ = ["age", "clean", "clean_part", "fit", "shorten", "span", "width", "wrapped"]
 
 LONGEST: Final = 4000
 """Characters of a text that are examined; a line shows some hundreds."""
@@ -99,15 +99,3 @@ def age(seconds: float) -> str:
     if seconds < 60:
         return f"{max(step for step in _STEPS if step <= seconds)}s"
     return span(seconds)
-
-
-def next_age(seconds: float) -> float:
-    """Seconds until the result of :func:`age` changes."""
-    if not math.isfinite(seconds):
-        return math.inf
-    seconds = max(seconds, 0.0)
-    for step in (*_STEPS[1:], 60):
-        if seconds < step:
-            return step - seconds
-    unit = 60 if seconds < 36000 else 3600 if seconds < 2 * 86400 else 86400
-    return unit - seconds % unit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["LINK", "Keys", "decode_part", "encode_part"]
+__all__ = ["LINK", "Keys", "encode_part"]
 
 LINK: Final = "link"
 _CURRENT: Final = (
@@ -23,11 +23,6 @@ _CURRENT: Final = (
 def encode_part(name: str) -> str:
     """A name as part of a key: ``:`` and ``%`` are encoded, so that two names never make the same key."""
     return name.replace("%", "%25").replace(":", "%3A") if ":" in name or "%" in name else name
-
-
-def decode_part(part: str) -> str:
-    """The name that was encoded."""
-    return part.replace("%3A", ":").replace("%25", "%")
 
 
 class Keys:

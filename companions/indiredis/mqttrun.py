@@ -56,7 +56,7 @@ async def run_inditomqtt(
     """
     topics = Topics(check_id(mqtt_id), mqttserver, check_ids(subscribe_list))
     telling = Telling()
-    client = server_client(indiserver, telling.status, telling.heard)
+    client = server_client(indiserver, telling.status, telling.pass_message)
     await _serve_site(client, telling, mqttserver, topics, stop, options, ready, [])
 
 
@@ -81,7 +81,7 @@ async def run_driverstomqtt(
     topics = Topics(check_id(mqtt_id), mqttserver, check_ids(subscribe_list))
     need("aiomqtt", "mqtt")
     telling = Telling()
-    async with driver_hub(drivers, telling.status, telling.heard) as client:
+    async with driver_hub(drivers, telling.status, telling.pass_message) as client:
         await _serve_site(client, telling, mqttserver, topics, stop, options, ready, [STARTED])
 
 

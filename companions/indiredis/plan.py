@@ -66,10 +66,6 @@ class Planner:
             found = self._overlays[key] = Overlay(self._clock())
         return found
 
-    def shows(self) -> tuple[Mapping[str, Mapping[str, str]], Mapping[str, frozenset[str]], Mapping[str, str]]:
-        """What redis should hold now: hashes, sets and strings."""
-        return self._redis.hashes, self._redis.sets, self._redis.strings
-
     @property
     def is_empty(self) -> bool:
         """Whether there is no device."""

@@ -46,7 +46,7 @@ class Telling:
         self.also(status)
         self.to(status, texts)
 
-    def heard(self, message: AnyMessage) -> None:
+    def pass_message(self, message: AnyMessage) -> None:
         self.message(message)
 
     def pass_on(self, to: Callable[[Status, list[str]], None]) -> None:

@@ -26,7 +26,8 @@ def invocation(action: argparse.Action) -> str:
     """A flag in all its spellings, with its value."""
     value = ""
     if action.nargs != 0:
-        value = " " + (str(action.metavar) if action.metavar else "|".join(map(str, action.choices or ("VALUE",))))
+        names = action.metavar or "|".join(map(str, action.choices or ("VALUE",)))
+        value = " " + (names if isinstance(names, str) else " ".join(names))
     return ", ".join(flag + value for flag in action.option_strings)
 
 

@@ -135,7 +135,7 @@ class Camera(Streaming):
         self._colder = asyncio.Event()
         self._keywords: dict[str, tuple[str, str]] = {}
         self._sends_rotation = False
-        self._is_cooler_due = False  # said to be on, as it is to be cooled, and not yet switched on
+        self._is_cooler_due = False  # it is shown as on, because the sensor is to be cooled, but is not switched on yet
         cools = self._implements("set_temperature")
         names: list[tuple[str, Any, bool, dict[str, Any]]] = [
             (_HEADER, self._on_header, True, {}),
@@ -183,11 +183,11 @@ class Camera(Streaming):
                 self._vector(name)[member] = max(limits[0], min(limits[1], round(self._get(name, member))))
         await super()._prepare()
 
-    def _was_interrupted(self) -> None:
+    def _after_interruption(self) -> None:
         if self._vector(_COUNT).state == State.BUSY:
             self._put(_COUNT, {}, State.IDLE)
         self._drop_cooler()
-        super()._was_interrupted()
+        super()._after_interruption()
 
     # --- exposing ---
 
@@ -394,7 +394,7 @@ class Camera(Streaming):
             await self._colder.wait()
 
     def _drop_cooler(self) -> None:
-        """What was to switch it on has been cancelled before it had."""
+        """Show that it is off, if what was to switch it on has been cancelled before it did."""
         if self._is_cooler_due:
             self._is_cooler_due = False
             self._put(_COOLER, {"COOLER_ON": False, "COOLER_OFF": True}, State.IDLE)

@@ -165,11 +165,11 @@ class Chips(Instrument):
         info |= {"CCD_PIXEL_SIZE_X": sensor.pixel_size[0], "CCD_PIXEL_SIZE_Y": sensor.pixel_size[1]}
         self._vector(chip.info).update({**info, "CCD_PIXEL_SIZE": sensor.pixel_size[0]})
 
-    def _was_interrupted(self) -> None:
+    def _after_interruption(self) -> None:
         for chip in (MAIN_CHIP, GUIDE_HEAD):
             if self._has(chip.exposure) and self._vector(chip.exposure).state == State.BUSY:
                 self._vector(chip.exposure)[chip.seconds] = "0"
-        super()._was_interrupted()
+        super()._after_interruption()
 
     # --- exposing ---
 

@@ -61,10 +61,10 @@ class DustCap(Instrument):
             made.append(self._bind(find(_ABORT, Interface.DUST_CAP), self._on_cap_abort))
         return [*made, *super()._standard()]
 
-    def _was_interrupted(self) -> None:
+    def _after_interruption(self) -> None:
         if self._vector(_PARK).state in (State.BUSY, State.ALERT):  # half-way, or it has failed
             self._choose(_PARK, None)
-        super()._was_interrupted()
+        super()._after_interruption()
 
     async def _on_cap_park(self, values: dict[str, Any]) -> None:
         member = await self._pick(_PARK, values)

@@ -170,12 +170,12 @@ class Dome(Parking, Slaving, Backlash):
         if self._is_turning or any(name in self._operations for name in (_ABS, _REL, _MOTION)):
             raise Refused("The dome moves")
 
-    def _was_interrupted(self) -> None:
+    def _after_interruption(self) -> None:
         if self._has(_SHUTTER) and self._vector(_SHUTTER).state != State.OK:  # half-way, or it has failed
             self._choose(_SHUTTER, None)
         if not self._is_turning:
             self._choose(_MOTION, None)
-        super()._was_interrupted()
+        super()._after_interruption()
 
     async def _prepare(self) -> None:
         if self._has(_SHUTTER):
@@ -226,7 +226,7 @@ class Dome(Parking, Slaving, Backlash):
 
         async def then(end: End) -> None:
             await self._rest()
-            self._has_turned(end, follows)
+            self._note_turn(end, follows)
 
         await self._perform(
             name,

@@ -161,7 +161,7 @@ class Focuser(Backlash):
             try:
                 celsius = await self.read_temperature()
                 if not isinstance(celsius, Real):
-                    raise TypeError(f"read_temperature() returned {celsius!r:.80}, which is no number")
+                    raise TypeError(f"read_temperature() returned {celsius!r:.80}, which is not a number")
             except Exception:
                 self._put(_TEMPERATURE, {}, State.ALERT)
                 raise

@@ -76,10 +76,10 @@ class Guider(Instrument):
         ]
         return [*made, *super()._standard()]
 
-    def _was_interrupted(self) -> None:
+    def _after_interruption(self) -> None:
         for name in PULSES:
             self._vector(name).update(dict.fromkeys(self._vector(name), "0"))
-        super()._was_interrupted()
+        super()._after_interruption()
 
     async def _on_guide_rate(self, values: dict[str, Any]) -> None:
         wanted = {name: values.get(name, self._get(_RATE, name)) for name in self._vector(_RATE)}
@@ -101,7 +101,7 @@ class Guider(Instrument):
             await self._send(name, State.IDLE, nothing)
             return
         try:
-            after = self._may_guide()
+            after = self._check_all_guiding()
         except Refused:
             self._operations.drop(name)
             self._put(name, nothing)

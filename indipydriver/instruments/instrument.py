@@ -92,7 +92,7 @@ class Instrument(Parts):
     def _poll_failed(self) -> None:
         """Called when poll() has failed."""
 
-    def _was_interrupted(self) -> None:
+    def _after_interruption(self) -> None:
         """Called when disconnecting has cancelled everything: note what may have been stopped half-way."""
 
     def _check_guiding(self) -> None:
@@ -102,7 +102,7 @@ class Instrument(Parts):
         """What must have ended before it guides."""
         return []
 
-    def _may_guide(self) -> list[Operation]:
+    def _check_all_guiding(self) -> list[Operation]:
         """Raise Refused if the device or a part of it cannot guide now. Returns what must have ended before that."""
         fellows = [*self._fellows()]
         for one in fellows:
@@ -159,7 +159,7 @@ class Instrument(Parts):
         self.whole._order.check(name)
 
     def _abandon(self, *names: str, told: Sequence[str] = ()) -> list[Operation]:
-        """Cancel operations because of the present command; commands for them that came before it are left undone.
+        """Cancel operations because of the present command; earlier commands for them are not carried out.
 
         Returns those that have to be awaited. The ends of those that are `told` are reported.
         """
@@ -319,7 +319,7 @@ class Instrument(Parts):
             stopped = self._operations.about()
             await self._stop_all_that_runs()
             for one in self._everything():
-                one._was_interrupted()
+                one._after_interruption()
             closed: list[Instrument] = []
             for one in reversed([*self._everything()]):
                 try:
@@ -455,7 +455,7 @@ class Instrument(Parts):
                     async with asyncio.timeout(LONGEST_DEVICE_END / 2 if was_up else None):
                         await self._stop_all_that_runs()
                 for one in self._everything():
-                    one._was_interrupted()
+                    one._after_interruption()
                 if was_up:
                     await self._disconnect([*self._everything()])
         finally:

@@ -21,8 +21,8 @@ def every(seconds: float) -> Callable[[_F], _F]:
     An exception is logged and reported to clients, once until it works again. The loop continues.
 
     Raises:
-        TypeError: There is no number of seconds.
-        ValueError: It is below 0.
+        TypeError: `seconds` is not a number.
+        ValueError: It is negative.
     """
     if not isinstance(seconds, Real):
         raise TypeError(f"every(...) needs a number of seconds, not {type(seconds).__name__}")

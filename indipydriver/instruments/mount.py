@@ -237,10 +237,10 @@ class Mount(Parking, Site, Paddle):
             return State.BUSY
         return State.OK if self._follows else State.IDLE
 
-    def _was_interrupted(self) -> None:
+    def _after_interruption(self) -> None:
         if self._has(_HOME):
             self._choose(_HOME, None)
-        super()._was_interrupted()
+        super()._after_interruption()
 
     async def _prepare(self) -> None:
         self._following = asyncio.Lock()
@@ -317,7 +317,7 @@ class Mount(Parking, Site, Paddle):
         self._put(_EOD, {"RA": round(ra, 7), "DEC": round(dec, 6)})
 
     def _target_here(self) -> list[str]:
-        """While it moves, no dome is to turn to where it went before; the name of the target, if there is one."""
+        """Set the target to the present position, so that no dome turns to the old one; returns its name if any."""
         if not self._has(_TARGET):
             return []
         self._vector(_TARGET).update(zip(("RA", "DEC"), self.coordinates, strict=True))

@@ -40,7 +40,7 @@ logger = logging.getLogger("indipydriver.instruments")
 class PrivateNames:
     """The private attributes of a class of devices: those of the author's classes, and those of this package.
 
-    An attribute that both use breaks one of them, without a sign of the reason, so that is logged once.
+    An attribute that both use breaks one of them without a visible reason, so it is logged once.
 
     Args:
         kind: The class.
@@ -109,7 +109,7 @@ def _is_ours(kind: type[Any]) -> bool:
 
 
 def hides_method(methods: Collection[str], attribute: str, value: object) -> bool:
-    """It would take the place of a method, such as error() or abort(), which is then missed when it is needed."""
+    """Whether it would replace a method, such as error() or abort(), that is needed later."""
     return attribute in methods and not (callable(value) or isinstance(value, (Declared, classmethod)))
 
 
@@ -145,7 +145,7 @@ def check_attributes(kind: type[Any], declarations: Mapping[str, Declared[Any]],
 
 
 def _check_values(kind: type[Any]) -> None:
-    """Raise an error for a method in the place of a value, and for what is no tuple, or number, where one belongs."""
+    """Raise an error for a method where a value belongs, or for anything but the tuple or number that belongs there."""
     ours = [each for each in kind.__mro__ if str(each.__module__).startswith(_INSTRUMENTS)]
     for name, value in vars(kind).items():
         found = [vars(each)[name] for each in ours if name in vars(each)]
@@ -181,10 +181,10 @@ def where_async_is_missing(kind: type[Any], error: BaseException) -> str:
 
 
 def handlers_of(kind: type[Any], declarations: Mapping[str, Declared[Any]]) -> dict[str, Callable[..., Any]]:
-    """What handles each property: the coroutine that was declared to, or what a derived class has in its place.
+    """The handler of each property: the declared coroutine, or what a derived class has in its place.
 
     Raises:
-        TypeError: What is in its place is no coroutine function.
+        TypeError: What is in its place is not a coroutine function.
     """
     declared = {one.handler for one in declarations.values()}
     return {

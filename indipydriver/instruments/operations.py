@@ -10,6 +10,7 @@ from enum import Enum, auto
 from threading import get_ident
 from typing import Any, Final
 
+from ..protocol.texts import named, own_text
 from ..transport.ownturn import own_turn
 from .watched import watched
 
@@ -281,9 +282,6 @@ async def _settled(operations: Iterable[Operation]) -> None:
 
 
 def words_of(error: BaseException) -> str:
-    """The text of an exception, which may be missing, or fail to be made."""
-    try:
-        text = str(error)
-    except Exception:
-        text = ""
-    return text if text and isinstance(error, (Refused, OSError)) else f"{type(error).__name__}: {text}".rstrip(": ")
+    """What clients are told about an exception: its text, with its class unless that says nothing."""
+    text = own_text(error)
+    return text if text and isinstance(error, (Refused, OSError)) else named(error)

@@ -1,4 +1,4 @@
-"""The order in which commands came: what was sent before a command to stop must not move anything after it."""
+"""The order in which commands arrived: one that was sent before a stop command must not move anything after it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ __all__ = ["CommandOrder", "Overtaken"]
 
 
 class Overtaken(Exception):
-    """A command is left undone: one to stop came after it, and was handled first."""
+    """A command is not carried out: a stop command arrived after it, and was handled first."""
 
 
 class CommandOrder:
-    """Which commands of one device were overtaken by one to stop.
+    """Which commands of one device were overtaken by a stop command.
 
-    Each property has a queue of its own, so that a command to stop waits for nothing. It must not be followed by what
+    Each property has a queue of its own, so that a stop command waits for nothing. It must not be followed by what
     clients sent before it, which still waits in the queues of other properties.
     """
 
@@ -26,7 +26,7 @@ class CommandOrder:
 
     @contextlib.contextmanager
     def handled(self, name: str, arrival: int) -> Iterator[None]:
-        """A command is being handled by this task.
+        """Note that this task handles a command while the block lasts.
 
         Args:
             name: The property.
@@ -44,12 +44,12 @@ class CommandOrder:
             self._handled.pop(task, None)
 
     def stop(self, names: Iterable[str]) -> None:
-        """The command that this task handles stops these properties: nothing that came before it begins any more."""
+        """Note that the command of this task stops these properties: no earlier command for them begins any more."""
         arrival = self._handled.get(asyncio.current_task(), 0)
         for name in names:
             self._stopped[name] = max(arrival, self._stopped.get(name, 0))
 
     def check(self, name: str) -> None:
-        """Raise Overtaken if what this task handles must not begin; what is no command always may."""
+        """Raise Overtaken if the command of this task must not begin; a task without a command always may."""
         if 0 < self._handled.get(asyncio.current_task(), 0) < self._stopped.get(name, 0):
             raise Overtaken

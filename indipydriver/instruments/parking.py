@@ -129,12 +129,12 @@ class Parking(Instrument):
         first = next(one for one in self._fellows() if isinstance(one, Parking))
         return self.devicename if first is self else f"{self.devicename} {self._park_what}"
 
-    def _was_interrupted(self) -> None:
+    def _after_interruption(self) -> None:
         if self._has(self._park):
             self._choose(self._park, "PARK" if self._is_parked else "UNPARK")
             if self._is_half_way:
                 self._put(self._park, {}, State.ALERT)
-        super()._was_interrupted()
+        super()._after_interruption()
 
     def _before_connecting(self) -> None:
         self._is_told = self._is_to_stop = False

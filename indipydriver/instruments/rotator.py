@@ -92,10 +92,10 @@ class Rotator(Backlash):
             *super()._standard(),
         ]
 
-    def _was_interrupted(self) -> None:
+    def _after_interruption(self) -> None:
         if self._has(_HOME):
             self._choose(_HOME, None)
-        super()._was_interrupted()
+        super()._after_interruption()
 
     def _before_connecting(self) -> None:
         self._is_middle_known, self._away = False, 0.0

@@ -45,7 +45,7 @@ class Bound:
 
 
 class _Commands:
-    """Which properties clients set: what they want counts, though it comes while saved values are being read.
+    """Which properties clients set: their values take precedence, even if they arrive while saved ones are being read.
 
     Attributes:
         of_run: The names of those that they have set in this run.
@@ -58,7 +58,7 @@ class _Commands:
 
     @contextlib.contextmanager
     def handled(self, name: str) -> Iterator[None]:
-        """A command for a property is being handled."""
+        """Note that a command for a property is handled while the block lasts."""
         for newer in (self.of_run, *self._loads):
             newer.add(name)
         self._handled.append(name)

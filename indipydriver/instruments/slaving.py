@@ -119,7 +119,7 @@ class Slaving(Instrument):
     # --- commands ---
 
     async def _on_slaving(self, values: dict[str, Any]) -> None:
-        self._has_turned(End.DONE)  # perhaps it can now
+        self._note_turn(End.DONE)  # perhaps it can now
         await self._store_choice(_SLAVING, values)
 
     async def _on_side(self, values: dict[str, Any]) -> None:
@@ -139,8 +139,8 @@ class Slaving(Instrument):
             self.warning("The dome has stopped: it no longer follows the mount.")
             self._put(_SLAVING, {_ENABLE: False, _DISABLE: True}, State.OK)
 
-    def _has_turned(self, end: End, follows: bool = False) -> None:
-        """It has turned, or has failed to; or it is to be tried anew whether it can."""
+    def _note_turn(self, end: End, follows: bool = False) -> None:
+        """Note that it has turned, or has failed to; or that it is to try again."""
         if end is End.FAILED and follows:
             self._retry_at = asyncio.get_running_loop().time() + _FOLLOW_RETRY
         elif end is End.DONE:
@@ -154,7 +154,7 @@ class Slaving(Instrument):
         return super()._failed(what, error)
 
     async def _prepare(self) -> None:
-        self._has_turned(End.DONE)
+        self._note_turn(End.DONE)
         await super()._prepare()
 
     async def _poll_standard(self) -> None:

@@ -60,10 +60,10 @@ class Streaming(Chips):
         limit_frame(self._vector(_FRAME), sensor.width, sensor.height)
         self._copy_frame()
 
-    def _was_interrupted(self) -> None:
+    def _after_interruption(self) -> None:
         if self._has(_STREAM):
             self._choose(_STREAM, _OFF)
-        super()._was_interrupted()
+        super()._after_interruption()
 
     def _copy_frame(self) -> None:
         self._vector(_FRAME).update(dict(self._vector(MAIN_CHIP.frame)))

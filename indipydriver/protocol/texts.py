@@ -8,7 +8,17 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["LONGEST_LABEL", "LONGEST_MESSAGE", "brief", "describe", "excerpt", "printable", "printable_lines"]
+__all__ = [
+    "LONGEST_LABEL",
+    "LONGEST_MESSAGE",
+    "brief",
+    "describe",
+    "excerpt",
+    "named",
+    "own_text",
+    "printable",
+    "printable_lines",
+]
 
 LONGEST_MESSAGE: Final = 250
 """Bytes of a message or a reason, as UTF-8: libindi's clients truncate to 254, and a server drops more than 4 KiB."""
@@ -55,3 +65,17 @@ def describe(error: BaseException) -> str:
     except Exception:  # a bug in the class of the exception: use its name
         text = type(error).__name__
     return brief(text)
+
+
+def own_text(error: BaseException) -> str:
+    """The text of an exception; "" if it has none, or cannot say it."""
+    try:
+        return str(error)
+    except Exception:  # a bug in the class of the exception
+        return ""
+
+
+def named(error: BaseException) -> str:
+    """The class of an exception, and its text if it has any."""
+    text = own_text(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -19,7 +19,7 @@ from ..protocol.decode import decode
 from ..protocol.encode import encode
 from ..protocol.frame import Address, BlobFrame, Frame
 from ..protocol.tags import Permission, State, VectorKind, Verb
-from ..protocol.texts import brief
+from ..protocol.texts import brief, named
 from ..transport.link import Link
 from ..transport.memory import MemoryLink
 from ..transport.memoryfile import AttachedFrame
@@ -78,7 +78,7 @@ class Dispatcher:
         self._start = start
         self._closed = closed
         self._is_ending = is_ending
-        self._queues = EventQueues(start, self._hold_commands, self._pause_news, self._left_out, is_ending)
+        self._queues = EventQueues(start, self._pause_commands, self._pause_news, self._left_out, is_ending)
         self._log_left_out = -math.inf  # not before this time
         self._left_out_since = 0  # how many since it was last logged
         self._waits_for: set[object] = set()  # why the link is not read
@@ -91,14 +91,14 @@ class Dispatcher:
 
     # --- when too much waits ---
 
-    def _hold_commands(self, key: Key, held: bool) -> None:
-        """Hold commands for a vector, or accept them again. If the link supports it, everything else is delivered
+    def _pause_commands(self, key: Key, paused: bool) -> None:
+        """Stop accepting commands for a vector, or resume. If the link supports it, everything else is delivered
         meanwhile: a moving roof must hear of rain, and of the command to stop, however many commands clients send.
         """
         if isinstance(self._link, MemoryLink):
-            self._link.set_full(key.device, key.name, held)
+            self._link.set_full(key.device, key.name, paused)
         else:
-            self._pause(key, held)
+            self._pause(key, paused)
 
     def _pause_news(self, paused: bool) -> None:
         """Stop accepting news, or resume. If the link supports it, commands are delivered meanwhile."""
@@ -350,7 +350,7 @@ class Dispatcher:
                 vector.name,
             )
             if not isinstance(event, getProperties):  # whoever asks for a definition may not know the vector yet
-                await self._alert(vector, f"{vector.name}: the driver failed: {_words(error)}")
+                await self._alert(vector, f"{vector.name}: the driver failed: {named(error)}")
 
     def _is_cancelled(self, error: BaseException) -> bool:
         """Was it cancelled because the driver is about to end? Any other cancellation, such as that of an awaited
@@ -482,12 +482,3 @@ class _Failures:
         self._logged[key] = now + LOG_AGAIN, 0
         more = f"; {count} more of this kind since it was last logged" if count else ""
         logger.error("%s%s", text % args, more, exc_info=error)
-
-
-def _words(error: BaseException) -> str:
-    """The text of the exception, which may be empty, or whose `str()` may fail."""
-    try:
-        text = str(error)
-    except Exception:
-        text = ""
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -56,7 +56,7 @@ class Engine:
         """Announce a run: from now on sends are kept for its link.
 
         Raises:
-            RuntimeError: The driver runs already.
+            RuntimeError: The driver is already running.
         """
         if self._state.prepare():
             self._asked = asyncio.Event()

@@ -29,17 +29,17 @@ __all__ = [
 ]
 
 MAX_EVENTS: Final = 256
-"""Events in one queue; at this number, further commands for this vector are held or, for news, all news."""
+"""Events in one queue; at this number, no more commands for this vector are accepted or, for news, no news at all."""
 
 MAX_COMMAND_BYTES: Final = 1 << 20
-"""Bytes of commands queued for one vector behind the first; with more, commands for it are held."""
+"""Bytes of commands queued for one vector behind the first; with more, no commands for it are accepted."""
 
 MAX_NEWS_BYTES: Final = 8 << 20
-"""Bytes of snooped news queued behind the first of each vector; with more, news is held."""
+"""Bytes of snooped news queued behind the first of each vector; with more, no news is accepted."""
 
 MAX_HELD_BYTES: Final = 64 << 20
-"""Bytes of all snooped news that is queued or being handled; with more, news is held. One event counts for
-MAX_NEWS_BYTES at most, so that news is taken while an image of any size is handled."""
+"""Bytes of all snooped news that is queued or being handled; with more, no news is accepted. One event counts for
+MAX_NEWS_BYTES at most, so that news is accepted while an image of any size is handled."""
 
 JOB_WEIGHT: Final = 4096
 """Bytes that an event counts for in addition to its own: a queue and a task."""
@@ -193,8 +193,9 @@ class EventQueues:
 
     Args:
         start: Starts a task with a name.
-        hold: Called with a key of commands when its queue is full (True), and when it has room again (False).
-        pause: The same for all news, without a key.
+        pause_commands: Called with the key of a queue of commands when it is full (True), and when it has room again
+            (False).
+        pause_news: The same for all news, without a key.
         left_out: Called with the device, the vector or None, the number of events that were dropped, and whether
             the present values have to be requested.
         is_ending: Says whether the driver is about to end, so that its tasks may be cancelled.
@@ -203,14 +204,14 @@ class EventQueues:
     def __init__(
         self,
         start: Callable[[Coroutine[Any, Any, None], str], object],
-        hold: Callable[[Key, bool], None],
-        pause: Callable[[bool], None],
+        pause_commands: Callable[[Key, bool], None],
+        pause_news: Callable[[bool], None],
         left_out: Callable[[str | None, str | None, int, bool], None],
         is_ending: Callable[[], bool],
     ) -> None:
         self._start = start
-        self._hold = hold
-        self._pause = pause
+        self._pause_commands = pause_commands
+        self._pause_news = pause_news
         self._left_out = left_out
         self._is_ending = is_ending
         self._queues: dict[Key, _Queue] = {}
@@ -295,10 +296,10 @@ class EventQueues:
         self._timers.clear()
         full, self._full_commands = self._full_commands, set()
         for key in full:
-            self._hold(key, False)
+            self._pause_commands(key, False)
         if self._full_news:
             self._full_news.clear()
-            self._pause(False)
+            self._pause_news(False)
 
     # --- what waits ---
 
@@ -322,7 +323,7 @@ class EventQueues:
         self._account(queue, before)
 
     def _relieve(self, key: Key | None) -> None:
-        """News has been held up for long enough: drop what is old in this queue, or in all."""
+        """News has waited for long enough: drop what is old in this queue, or in all."""
         del self._timers[key]
         for queue in [self._queues[key]] if key is not None else list(self._queues.values()):
             if not queue.key.is_command:
@@ -388,7 +389,7 @@ class EventQueues:
             is_full = len(queue.jobs) >= MAX_EVENTS or queue.behind > MAX_COMMAND_BYTES
             if is_full is not (key in self._full_commands):
                 (self._full_commands.add if is_full else self._full_commands.discard)(key)
-                self._hold(key, is_full)
+                self._pause_commands(key, is_full)
         else:
             self._news += queue.behind - before
             waiting = len(queue.jobs)
@@ -401,7 +402,7 @@ class EventQueues:
         """Note whether a queue, or news as a whole, is full; if so, wait for room, but only for a while."""
         if not self._open or not (is_full or key in self._timers or key in self._full_news):
             return
-        _mark(self._full_news, key, is_full, self._pause)
+        _mark(self._full_news, key, is_full, self._pause_news)
         if is_full and key not in self._timers:
             self._timers[key] = asyncio.get_running_loop().call_later(NEWS_PATIENCE, self._relieve, key)
         elif has_room and key in self._timers:

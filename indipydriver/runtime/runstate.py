@@ -70,11 +70,11 @@ class RunState:
         """Prepare a run: from now on sends are kept for its link. False if one is already prepared.
 
         Raises:
-            RuntimeError: The driver runs already.
+            RuntimeError: The driver is already running.
         """
         driver, loop = self._driver, asyncio.get_running_loop()
         if self._phase is _Phase.RUNNING:
-            raise RuntimeError("the driver runs already")
+            raise RuntimeError("the driver is already running")
         if self._phase is _Phase.STARTING:
             if not self.must_end:
                 return False

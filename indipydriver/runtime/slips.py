@@ -48,7 +48,7 @@ def slips(driver: Driver, base: type) -> list[str]:
 
 
 def taken_names(driver: Driver, base: type) -> Iterator[str]:
-    """Names that driver and devices give to something of the author's, though they are needed; one sentence each.
+    """Names that the driver and its devices need, but that the author uses for something else; one sentence each.
 
     Args:
         driver: The driver, which has its devices.
@@ -71,13 +71,13 @@ def _is_ours(kind: type) -> bool:
 
 @cache
 def _needed(base: type) -> frozenset[str]:
-    """The names that a base class has of its own, and calls itself or is called by."""
+    """The names of a base class that it calls, or is called by."""
     names = {name for each in base.__mro__ if _is_ours(each) for name in vars(each)}
     return frozenset(name for name in names if not name.startswith("__")) - _FREE - set(dir(UserDict))
 
 
 def _takes_over(name: str, value: object, kind: type) -> bool:
-    """It is meant to stand for ours: it calls that, or is a number in place of a number."""
+    """Whether it is meant to replace ours: it calls ours, or is a number in place of a number."""
     while isinstance(value, FunctionType) and isinstance(inner := vars(value).get("__wrapped__"), FunctionType):
         value = inner  # what is decorated
     if isinstance(value, FunctionType):

@@ -52,7 +52,7 @@ def run(test: Callable[..., Coroutine[Any, Any, _T]], *args: Any, real_time: boo
         real_time: True: use the clock, for tests with sockets or processes.
 
     Raises:
-        RuntimeError: An event loop runs already, as in a notebook: there, use ``await test()``.
+        RuntimeError: An event loop is already running, as in a notebook: there, use ``await test()``.
     """
     refuse_within_loop("await test()")
     with asyncio.Runner(loop_factory=None if real_time else VirtualTimeLoop) as runner:

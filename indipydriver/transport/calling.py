@@ -31,7 +31,7 @@ def call_in_loop(loop: asyncio.AbstractEventLoop | None, function: Callable[[], 
 
 
 def refuse_within_loop(instead: str) -> None:
-    """Raise RuntimeError, if an event loop runs in this thread, so that there can be no other.
+    """Raise RuntimeError if an event loop is running in this thread, so that there can be no other.
 
     Args:
         instead: What to write there.
@@ -40,7 +40,7 @@ def refuse_within_loop(instead: str) -> None:
         asyncio.get_running_loop()
     except RuntimeError:
         return
-    raise RuntimeError(f"an event loop runs already, as in a notebook: there, use `{instead}`")
+    raise RuntimeError(f"an event loop is already running, as in a notebook: there, use `{instead}`")
 
 
 def _nothing() -> None:

@@ -1,6 +1,6 @@
 """What a forked child of this process must not keep: its connections, and its handling of signals.
 
-A driver may use ``multiprocessing``, which forks where nobody asks for anything else. A child that kept a connection
+A driver may use ``multiprocessing``, which forks by default. A child that kept a connection
 would hold it open when it has been closed here. A signal for the child would be taken for one of this process, or be
 lost, so that the child could not be ended.  And no child is left when this process ends in another way than Python
 knows.

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from ..errors import MalformedFrame
+from ..errors import LinkClosed, MalformedFrame
 from ..protocol.frame import Batch, Frame
 from ..protocol.framer import Framer, Limits
 from .link import LOW_WATER, SLICE, Receiver
@@ -100,7 +100,7 @@ class FramedLink:
             self._dead_since = loop.time()
         elif loop.time() - self._dead_since >= self.abandoned_after:
             text = f"{self.label}: the other end has gone, and nobody has taken its last elements"
-            self._end(ConnectionResetError(f"{text} for {self.abandoned_after:g} seconds"))
+            self._end(LinkClosed(f"{text} for {self.abandoned_after:g} seconds"))
             return
         self._looking = loop.call_later(_LOOK_TIME, self._look_for_end)
 

@@ -16,8 +16,8 @@ def memory_pair(label_a: str, label_b: str) -> tuple[MemoryLink, MemoryLink]:
     """Two links, each the other end of the other.
 
     Args:
-        label_a: Who the user of the *second* end is, as the first end's peer is named in logs.
-        label_b: Likewise for the second end.
+        label_a: What logs of the first end call its peer, the user of the second end.
+        label_b: The same for the second end.
     """
     a, b = _End(), _End()
     a.other, b.other = b, a

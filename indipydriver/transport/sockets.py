@@ -11,13 +11,13 @@ from typing import Final
 __all__ = ["LONGEST_LINK_END", "LOOK_EVERY", "all_is_taken", "has_hung_up", "is_tcp", "tune_socket", "untaken"]
 
 LOOK_EVERY: Final = 0.01
-"""Seconds between two looks whether the peer has all, when the link is to end."""
+"""Seconds between two checks whether the peer has received everything, when the link is to end."""
 LONGEST_LINK_END: Final = 30.0
 """Seconds after which it ends in any case: the system goes on sending, unless the peer says something."""
 
 
 def is_tcp(sock: socket.socket) -> bool:
-    """Is it one of TCP, and not a local one?"""
+    """Is it a TCP socket, and not a local one?"""
     return sock.family in (socket.AF_INET, socket.AF_INET6)
 
 

@@ -25,13 +25,13 @@ STATUS_UNREACHABLE: Final = 3
 _DESCRIPTION: Final = """\
 See and control a server that runs on this machine, as yourself or as root.
 
-The server has to be started with --control. DRIVER is the number that `drivers` shows, the word that the driver
+The server has to be started with --control. DRIVER is the number that `drivers` shows, the argument that the driver
 was started with, the name of one of its devices, or its label."""
 
 _EPILOG: Final = """\
 examples:
   %(prog)s drivers
-      what is served, and how it is
+      what is served, and its state
   %(prog)s add indi_simulator_ccd -n Guider
       one more driver
   %(prog)s restart Guider

@@ -32,11 +32,13 @@ Serve INDI drivers to INDI clients.
 Each DRIVER names what to serve:
 
   indi_simulator_ccd        a program, on PATH or as a path
-  @host:port                all devices of another INDI server; the port may be left out, and an IPv6
-  'My Camera@host:port'     one device of it               address stands in brackets: @[fe80::1]:7624
+  @host:port                all devices of another INDI server; the port may be left out
+  'My Camera@host:port'     one device of it
   @tls://host:port          either of them over TLS
   package.module:callable   Python code that returns an IPyDriver, or several, to run in this process
-  path/to/file.py:callable  the same, in a file"""
+  path/to/file.py:callable  the same, in a file
+
+An IPv6 address is written in brackets: @[fe80::1]:7624"""
 
 _EPILOG: Final = """\
 examples:
@@ -129,7 +131,7 @@ def build_parser(prog: str = "indipyserver") -> argparse.ArgumentParser:
 
     _add_places(parser.add_argument_group("where").add_argument)
     add_options(parser)
-    _add_bounds(parser.add_argument_group("what is allowed").add_argument)
+    _add_bounds(parser.add_argument_group("limits").add_argument)
     _add_run_time(parser.add_argument_group("at run time").add_argument)
     _add_writing(parser.add_argument_group("write a driver").add_argument)
     _add_listing(parser.add_argument_group("list a driver where KStars and INDI Web Manager look").add_argument)
@@ -193,7 +195,7 @@ def _add_listing(add: _Add) -> None:
     add(
         "--group", metavar="GROUP", help="the group in the list, such as Focusers (default: what the device says it is)"
     )
-    add("--system", action="store_true", help="for all users, which needs the rights of root (default: for yourself)")
+    add("--system", action="store_true", help="for all users, which requires root (default: for yourself)")
 
 
 def _add_checking(add: _Add) -> None:

@@ -162,7 +162,7 @@ class Acceptor:
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                if self._has_failed(error):
+                if self._log_failure(error):
                     self._pause(_ACCEPT_PAUSE)
                 continue
             self._take(listening, sock, address)
@@ -175,7 +175,7 @@ class Acceptor:
             try:
                 sock, address = await self._loop.sock_accept(listening)
             except OSError as error:
-                if self._has_failed(error):
+                if self._log_failure(error):
                     self._pause(_ACCEPT_PAUSE)
                 await asyncio.sleep(0)
                 continue
@@ -187,8 +187,8 @@ class Acceptor:
 
     # On both
 
-    def _has_failed(self, error: OSError) -> bool:
-        """Accepting has failed; True if it would fail again at once."""
+    def _log_failure(self, error: OSError) -> bool:
+        """Log that accepting has failed. Returns whether it would fail again at once."""
         again = error.errno not in _OF_THE_CONNECTION
         if self._rate.count_line(""):
             text = (
@@ -245,7 +245,7 @@ class Acceptor:
         def close_here() -> None:
             close()
             with contextlib.suppress(RuntimeError):  # the loop has been closed
-                self._loop.call_soon_threadsafe(self._is_closed)
+                self._loop.call_soon_threadsafe(self._note_closed)
 
         self._closing += 1
         try:
@@ -256,7 +256,7 @@ class Acceptor:
         if self._closing >= _MOST_CLOSING:
             self._pause()
 
-    def _is_closed(self) -> None:
+    def _note_closed(self) -> None:
         self._closing -= 1
         self._resume()
 

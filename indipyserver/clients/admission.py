@@ -8,6 +8,7 @@ from collections import Counter
 from functools import partial
 from typing import Final
 
+from indipydriver.errors import LinkClosed
 from indipydriver.transport.descriptor import DescriptorLink, perhaps_ended
 from indipydriver.transport.framed import FramedLink
 
@@ -68,10 +69,10 @@ class Admission:
         Args:
             link: Its link, not yet open.
             host: Its address.
-            most: Clients at the same time.  Those that have gone give way, also those whose last commands wait; or else
-                one that only waits for its last answers; one that has been here for SILENCE and has not said a
-                word; one that may not do everything, to one that may; and one of an address that has more than its
-                share, to one of another.
+            most: Clients at the same time.  When there are as many, those that have gone make room, even if their last
+                commands wait. Otherwise one does: one that only waits for its last answers; one that has been here
+                for SILENCE and has sent nothing; one with restricted rights, for a client with all rights; one of an
+                address that has more than its share, for a client of another address.
             limits: How much may wait for it.
             rights: What it may see and do.
         """
@@ -166,5 +167,6 @@ class Admission:
         self._silent.pop(peer, None)
         self._networks.pop(peer, None)
         # A client that leaves while something is being sent to it has done nothing wrong.
-        why = "" if error is None or isinstance(error, (BrokenPipeError, ConnectionResetError)) else f": {error}"
+        has_left = isinstance(error, (BrokenPipeError, ConnectionResetError, LinkClosed))
+        why = "" if error is None or has_left else f": {error}"
         logger.info("connection from %s closed%s", peer.label, why)

@@ -23,11 +23,11 @@ logger = logging.getLogger("indipyserver.ipyserver")
 MOST_HANDSHAKES: Final = 64
 """Handshakes at the same time."""
 HANDSHAKE_SHARE: Final = 32
-"""And of one address."""
+"""The most of these from one address."""
 MOST_HANDSHAKES_WAITING: Final = 256
 """Connections that wait for a handshake; with one more, one that has sent nothing is closed."""
 WAITING_SHARE: Final = 96
-"""And of one address: KStars opens some tens of connections at once."""
+"""The most of these from one address: KStars opens some tens of connections at once."""
 TIME: Final = 10.0
 """Seconds that a handshake may take, and that a connection may wait for it."""
 SILENT_TIME: Final = 0.2
@@ -207,7 +207,7 @@ class Handshakes:
         why = ""
         try:
             async with asyncio.timeout(TIME):
-                if self._watches and not await self._has_begun(sock):
+                if self._watches and not await self._wait_for_begin(sock):
                     logger.info("%s disconnected without sending anything", link.label)
                     sock.close()
                     return
@@ -228,7 +228,7 @@ class Handshakes:
         elif not door.connected(link, handshake.host):
             link.abort()
 
-    async def _has_begun(self, sock: socket.socket) -> bool:
+    async def _wait_for_begin(self, sock: socket.socket) -> bool:
         """Wait for the first byte of the client; False if the client ends the connection instead."""
         readable = self._loop.create_future()
         fd = sock.fileno()

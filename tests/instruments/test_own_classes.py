@@ -316,7 +316,7 @@ def test_a_driver_names_a_class_and_a_device_that_is_not_complete():
 
     with pytest.raises(TypeError, match=r"not of the class Mine: write Mine\(\.\.\.\)"):
         InstrumentDriver(Mine)
-    with pytest.raises(TypeError, match=r"Mine is no device yet: its __init__\(\) does not call super"):
+    with pytest.raises(TypeError, match=r"Mine is not a device yet: its __init__\(\) does not call super"):
         InstrumentDriver(Mine())
 
 
@@ -351,4 +351,4 @@ async def test_a_temperature_is_a_number(caplog):
     async with DriverHarness(InstrumentDriver(Mine())) as client:
         await client.set_switch("Mine", "CONNECTION", CONNECT="On")
         await client.wait_for("Mine", "FOCUS_TEMPERATURE", state="Alert")
-    assert "read_temperature() returned '8.5 C', which is no number" in caplog.text
+    assert "read_temperature() returned '8.5 C', which is not a number" in caplog.text

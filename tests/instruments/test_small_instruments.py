@@ -293,7 +293,7 @@ def test_classes_of_instruments_can_be_combined():
         "_abc_impl",
         "_start_loops",
         "_poll_failed",
-        "_was_interrupted",
+        "_after_interruption",
         "_all_partners",
         "_place_label",
     }

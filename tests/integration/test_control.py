@@ -111,7 +111,7 @@ async def test_a_program_is_added_crashes_is_stopped_started_and_removed(path: s
         assert record["restarts"] == 0
         pid = record["pid"]
         (record,) = await control.start("Guider")
-        assert record["pid"] == pid, "it runs already"
+        assert record["pid"] == pid, "it is already running"
         (record,) = await control.restart("Guider")
         assert record["pid"] not in (pid, None)
         await eventually(lambda: gone(pid))
@@ -178,7 +178,7 @@ async def test_a_driver_that_does_not_end_is_not_started_twice(path: str, monkey
         await until(control, 1, lambda each: each["state"] == "running")
         (record,) = await control.stop("Roof")
         assert record["state"] == "stopped"
-        with pytest.raises(ControlError, match="runs already") as caught:
+        with pytest.raises(ControlError, match="already running") as caught:
             await control.start("Roof")
         assert caught.value.code == "refused"
         driver.free = True

@@ -38,7 +38,7 @@ async def test_a_driver_that_is_run_by_somebody_else_is_refused_and_nothing_is_c
     elsewhere = asyncio.create_task(driver.serve(link))
     await asyncio.sleep(0)
     async with running_server(echo_driver("B")) as server:
-        with pytest.raises(RuntimeError, match="runs already"):
+        with pytest.raises(RuntimeError, match="already running"):
             server.add_driver(driver)
         assert driver not in server.drivers
         assert list(server.devices) == ["B"]
@@ -62,7 +62,7 @@ async def test_one_that_is_run_elsewhere_when_the_server_starts_does_not_keep_th
     async with running(server), IndiClient(server.port) as client:
         await client.get_properties()
         await client.expect(match("defTextVector", device="B"))
-    assert "runs already" in caplog.text
+    assert "already running" in caplog.text
     driver.shutdown()
     await elsewhere
 
@@ -372,7 +372,7 @@ async def test_a_driver_that_swallows_its_cancellation_can_be_removed(monkeypatc
             await asyncio.wait_for(server.remove(driver), 10)
             await client.expect(match("delProperty", device="E"))
             assert "Endless (E) has not ended 0.1 s after it was cancelled" in caplog.text
-            with pytest.raises(RuntimeError, match="runs already"):
+            with pytest.raises(RuntimeError, match="already running"):
                 server.add_driver(driver)
             await client.get_properties(device="A", name="lamp")
             await client.expect(match("defSwitchVector", device="A"))

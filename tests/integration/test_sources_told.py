@@ -223,7 +223,7 @@ async def test_a_word_of_which_one_driver_is_run_elsewhere(tmp_path: Path) -> No
         with pytest.raises((ValueError, ImportError)):
             services.start(word)
         sys.modules["some_drivers"].busy = busy  # type: ignore[attr-defined]
-        with pytest.raises(ValueError, match="runs already"):
+        with pytest.raises(ValueError, match="already running"):
             services.start(word)
         assert services.specs == [word]
         await services.stop(word)

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from indipydriver.errors import MalformedFrame
+from indipydriver.protocol.blobs import BlobCollector
 from indipydriver.protocol.blobtags import is_attached, mend_attached
 from indipydriver.protocol.decode import decode
 from indipydriver.protocol.frame import BlobFrame
@@ -155,6 +156,22 @@ def test_the_length_of_an_attached_blob_stands_for_its_size_in_an_update_only(fo
 def test_an_attached_blob_of_which_nothing_tells_the_length_is_refused(attributes):
     with pytest.raises(MalformedFrame, match="an attached BLOB without its size"):
         mend_attached(b"<oneBLOB name='b' " + attributes + b" attached='true'/>", False)
+
+
+class _WithDescriptors(BlobCollector):
+    takes_descriptors = True
+
+
+@pytest.mark.parametrize(("text", "is_passed"), [(b"", True), (b" \n ", True), (b"QUJD", False)])
+def test_an_attached_blob_has_no_data_of_its_own(text, is_passed):
+    collector = _WithDescriptors(b"setBLOBVector", b"<setBLOBVector device='D' name='B'>", Limits())
+    tag = b"<oneBLOB name='b' size='1000' len='1000' format='.fits' attached='true'>"
+    assert collector.feed(tag + text + b"</oneBLOB></setBLOBVector>", 0) is not None
+    if is_passed:
+        assert b"attached='true'" in collector.frame().skeleton
+    else:
+        with pytest.raises(MalformedFrame, match="an attached BLOB with data"):
+            collector.frame()
 
 
 @pytest.mark.parametrize("size", [*NO_COUNTS, b"0", b"999", b"1001"])

@@ -1024,7 +1024,7 @@ async def test_one_run_at_a_time():
     driver = Recorder()
     async with DriverHarness(driver):
         _, theirs = memory_pair("driver", "test")
-        with pytest.raises(RuntimeError, match="runs already"):
+        with pytest.raises(RuntimeError, match="already running"):
             await driver.serve(theirs)
 
 

@@ -48,7 +48,7 @@ def test_what_is_right(tmp_path):
         ),
         (
             "import indipydriver as ipd\nclass D(ipd.IPyDriver):\n    def __init__(self):\n        self.x = 1\n\ndef make_driver():\n    return D()\n",
-            r"returned a D that is no driver yet: its __init__\(\) does not call super\(\)\.__init__\(\)$",
+            r"returned a D that is not a driver yet: its __init__\(\) does not call super\(\)\.__init__\(\)$",
         ),
         ("def make_driver():\n    return 5\n", r"make_driver\(\) returned something that is not an IPyDriver: 5"),
         (

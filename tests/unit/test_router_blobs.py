@@ -363,6 +363,11 @@ def test_modes_of_names_are_counted_and_those_that_are_kept_can_be_changed() -> 
     interest.enable_blob(None, None, BlobMode.NEVER)
     assert not interest.full
     assert not interest.wants_blob("device 0", "p")
+    for n in range(MAX_INTERESTS - 1):
+        interest.enable_blob(f"device {n}", None, BlobMode.ALSO)
+    assert not interest.full  # nothing of what was replaced counts
+    interest.enable_blob("the last", None, BlobMode.ALSO)
+    assert interest.full
 
 
 @pytest.mark.measured

@@ -70,7 +70,7 @@ class Unfinished(IPyDriver):
 
 
 def test_a_driver_without_its_init_is_told_what_is_missing():
-    with pytest.raises(TypeError, match=r"a Unfinished is no driver yet: its __init__\(\) does not call super"):
+    with pytest.raises(TypeError, match=r"a Unfinished is not a driver yet: its __init__\(\) does not call super"):
         IPyServer(Unfinished())
 
 

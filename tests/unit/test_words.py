@@ -1,4 +1,4 @@
-"""Words that name another server: hosts as people write them, and what cannot be one."""
+"""Specs that name another server: hosts as people write them, and what cannot be one."""
 
 import pytest
 
@@ -18,9 +18,9 @@ from indipyserver.spec import RemoteSpec, parse_spec
     ],
 )
 def test_hosts(text, host, port):
-    word = parse_spec(text)
-    assert isinstance(word, RemoteSpec)
-    assert (word.host, word.port) == (host, port)
+    spec = parse_spec(text)
+    assert isinstance(spec, RemoteSpec)
+    assert (spec.host, spec.port) == (host, port)
 
 
 @pytest.mark.parametrize(

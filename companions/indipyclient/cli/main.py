@@ -63,7 +63,7 @@ def seconds(text: str) -> float:
     """A time from the command line; "inf" means for ever.
 
     Raises:
-        ArgumentTypeError: It is none.
+        ArgumentTypeError: It is not one.
     """
     try:
         found = float(text)
@@ -78,7 +78,7 @@ def amount(text: str) -> int:
     """A positive whole number.
 
     Raises:
-        ArgumentTypeError: It is none.
+        ArgumentTypeError: It is not one.
     """
     found = int(text) if text.isdecimal() else 0
     if found < 1:

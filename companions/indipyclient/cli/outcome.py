@@ -7,9 +7,11 @@ import sys
 from collections.abc import Callable
 from enum import IntEnum
 
+from indipydriver.protocol.texts import printable
+
 from ..errors import BadValue, LinkLost, NotConnected, NotWritable, PropertyGone, Refused, TimedOut, Unknown, WrongKind
 
-__all__ = ["Status", "one_line", "say", "told"]
+__all__ = ["Status", "say", "told"]
 
 
 class Status(IntEnum):
@@ -23,17 +25,12 @@ class Status(IntEnum):
     LOST = 5
 
 
-def one_line(text: str) -> str:
-    """A server's text made safe for the terminal: it cannot move the cursor or change the writing direction."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
 def say(text: str) -> None:
     """Print a line on standard error; it does not matter if nobody can read it."""
     if sys.stderr is None:  # closed by the shell
         return
     with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(f"indipyclient: {one_line(text)}\n")
+        sys.stderr.write(f"indipyclient: {printable(text)}\n")
         sys.stderr.flush()
 
 

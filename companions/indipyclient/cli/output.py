@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
+from indipydriver.protocol.texts import printable
+
 from ..addresses import FIELDS, Pattern, field_of
 from ..model.dump import line
 from ..model.properties import Property
-from .outcome import one_line
 
 __all__ = ["escape", "json_text", "lines_of", "print_json", "print_line", "print_members", "write"]
 
@@ -26,7 +27,7 @@ def escape(name: str) -> str:
 
 def print_line(text: str) -> None:
     """Print one line at once, whatever a server has put into it."""
-    write(one_line(text))
+    write(printable(text))
 
 
 def write(text: str) -> None:

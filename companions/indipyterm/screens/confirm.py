@@ -73,9 +73,9 @@ class Confirm(Dialog[bool]):
             yield self._keys
 
     def on_mount(self) -> None:
-        self.call_after_refresh(self._is_seen)
+        self.call_after_refresh(self._note_shown)
 
-    def _is_seen(self) -> None:
+    def _note_shown(self) -> None:
         self._asked = asyncio.get_running_loop().time()
 
     def look_again(self) -> None:

@@ -292,7 +292,7 @@ class PropTable(Lines, can_focus=True):
         if self.cursor_line() not in self.in_sight():
             self._follow_cursor()
             return "the cursor was out of sight: look, and press again"
-        return self._heard(self.aim.why_not(spot, meaning_of(*current), self._now()))
+        return self._note_told(self.aim.why_not(spot, meaning_of(*current), self._now()))
 
     @property
     def can_be_read(self) -> bool:
@@ -303,9 +303,11 @@ class PropTable(Lines, can_focus=True):
     def why_not_device(self) -> str:
         """The same for a key for the whole device."""
         current = self.current()
-        return self._heard(self.aim.why_not_device(current[0].device, self._now())) if current else "nothing is here"
+        return (
+            self._note_told(self.aim.why_not_device(current[0].device, self._now())) if current else "nothing is here"
+        )
 
-    def _heard(self, why: str) -> str:
+    def _note_told(self, why: str) -> str:
         """Note that the user has been told where the cursor is."""
         if why:
             self._aimed = self.browser.stay(self.sheet)

@@ -83,7 +83,7 @@ async def log_in(visit: Visit) -> Answer:
 
     wait = web.throttle.wait(name, visit.actor.address, web.clock())
     if wait > 0:
-        if web.throttle.is_news(visit.actor.address, web.clock()):
+        if web.throttle.note_wait(visit.actor.address, web.clock()):
             visit.note("login", name, outcome="too many tries")
         response = again(
             429, f"Too many attempts; wait {wait:.0f} s." if wait >= 1 else "Too many attempts; wait a second."

@@ -59,8 +59,8 @@ class LoginThrottle:
         _shorten(self._tries)
         return 0.0
 
-    def is_news(self, address: str, now: float) -> bool:
-        """Whether a wait should be noted: none was for this network in the last minute."""
+    def note_wait(self, address: str, now: float) -> bool:
+        """Note that a wait is logged; False if one was for this network in the last minute, so it should not be."""
         network = network_of(address)
         if now - self._told.get(network, -math.inf) < _SAID:
             return False

@@ -159,7 +159,7 @@ class Broker:
             except (self._aiomqtt.MqttError, OSError, ValueError) as error:
                 reason = self._ended or str(error) or type(error).__name__
                 if "refused" in reason.lower():  # nobody is there who could stand still
-                    self._silence.is_alive()
+                    self._silence.note_alive()
                 if self.is_5 and getattr(getattr(error, "rc", None), "value", 0) == UNSUPPORTED:
                     self.is_5 = False
                     logger.warning("%s: the broker at %s knows only MQTT 3.1.1", self.identifier, self.where)

@@ -245,7 +245,7 @@ class Listener:
             return
         direct = first == BLOBS
         if not direct:
-            self._owners.heard(who)
+            self._owners.note_message(who)
         if self._link is None:
             return
         try:
@@ -255,7 +255,7 @@ class Listener:
             return
         batch: list[Frame] = []
         for frame in frames:
-            if not self._is_news(frame, who, direct):
+            if not self._check_news(frame, who, direct):
                 continue
             if isinstance(frame, BlobFrame):
                 if self._is_wanted(frame.device, frame.name):
@@ -266,15 +266,15 @@ class Listener:
             batch.append(frame)
         self._write(batch)
 
-    def _is_news(self, frame: Frame, who: str, direct: bool) -> bool:
-        """Pass a message on to the client; note what it says about devices."""
+    def _check_news(self, frame: Frame, who: str, direct: bool) -> bool:
+        """Note what a message says about devices; False if it is not to be passed on to the client."""
         verb, device = frame.tag.verb, frame.device
         if verb not in (Verb.DEF, Verb.SET, Verb.MESSAGE, Verb.DELETE):
             return False
         if direct:
             return isinstance(frame, BlobFrame)  # that topic is only for this bridge, and devices have no owner there
         if verb is Verb.MESSAGE and not self._owners.of(device):
-            return self._is_said_first(frame, who)
+            return self._note_said(frame, who)
         if not device or (verb in (Verb.DEF, Verb.SET) and not frame.name):
             return False  # it also stands for the devices of others, otherwise nobody could delete it again
         if self._owners.is_of_another(device, who):
@@ -288,8 +288,8 @@ class Listener:
             self._ask(device)
         return True
 
-    def _is_said_first(self, frame: Frame, who: str) -> bool:
-        """Whether nobody else has just said the same, as a bridge does that hears what we pass on."""
+    def _note_said(self, frame: Frame, who: str) -> bool:
+        """Note a message; False if another bridge has just sent the same, as one does that receives what we pass on."""
         try:
             message = decode(frame)
         except RemoteProtocolError:

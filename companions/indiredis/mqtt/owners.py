@@ -107,7 +107,7 @@ class Owners:
 
     # Counts
 
-    def heard(self, who: str) -> None:
+    def note_message(self, who: str) -> None:
         """Note a message of this bridge."""
         count = self._count(who)
         if count is not None:

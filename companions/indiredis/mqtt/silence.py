@@ -1,4 +1,4 @@
-"""Whether a broker, or the line to it, has stood still: what comes then was given long before."""
+"""Whether a broker, or the line to it, has stood still: commands that arrive afterwards are old."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Silence:
         self._until = -math.inf
         self._waiting = 0
 
-    def heard(self) -> None:
+    def note_bytes(self) -> None:
         """Note that bytes have come from the broker."""
         now = time.monotonic()
         if now - self._heard > LATE:
             self._lasted, self._until = now - self._heard, now + AFTER
         self._heard = now
 
-    def is_alive(self) -> None:
+    def note_alive(self) -> None:
         """Note that the line is known to be up, or that nobody can be standing still at its other end."""
         self._heard = time.monotonic()
 
@@ -55,7 +55,7 @@ class Silence:
         """
         left = _unsent(paho.socket())
         if left < self._waiting:
-            self.is_alive()
+            self.note_alive()
         self._waiting = left
         if time.monotonic() >= self._heard + ASK:
             inner = vars(paho)
@@ -68,7 +68,7 @@ class Silence:
         """A function in place of the one that reads from the broker."""
 
         def read(*args: Any, **options: Any) -> Any:
-            self.heard()
+            self.note_bytes()
             return loop_read(*args, **options)
 
         return read

@@ -241,7 +241,7 @@ class TreeBridge:
             return
         if not message.payload and not self._broker.is_5:
             return  # perhaps a retained command was deleted, by us for example, which 3.1.1 does not tell apart
-        if self._has_room(asked[:2]):
+        if self._make_room(asked[:2]):
             self._note(asked[:2], self._start(self._carry_out(message, *asked)))
             return
         self._refused.put((message, *asked), len(message.payload))
@@ -249,8 +249,8 @@ class TreeBridge:
             logger.warning("a command on %s is refused: too many are under way", message.topic)
             self._refusing = self._start(self._refuse())
 
-    def _has_room(self, key: Key) -> bool:
-        """Whether there is room for one more command; the oldest of 64 makes room, because it was sent long ago."""
+    def _make_room(self, key: Key) -> bool:
+        """Make room for one more command, perhaps by giving up the oldest of 64; False if there is none."""
         under_way = self._under_way.get(key, {})
         if len(under_way) >= AT_ONCE:
             oldest, since = next(iter(under_way.items()))
@@ -273,8 +273,8 @@ class TreeBridge:
 
         task.add_done_callback(over)
 
-    def _has_ended(self, device: str, name: str) -> None:
-        """The outcome of this task is known: nobody is to end it before that has been published."""
+    def _note_outcome(self, device: str, name: str) -> None:
+        """Note that the outcome of this task is known: nobody may end it before that has been published."""
         task = asyncio.current_task()
         if task is not None:
             self._under_way.get((device, name), {}).pop(task, None)
@@ -330,7 +330,7 @@ class TreeBridge:
         except (ClientError, ValueError) as error:
             answer["error"] = str(error)
         answer["s"] = round(time.monotonic() - begin, 3)
-        self._has_ended(device, name)
+        self._note_outcome(device, name)
         await self._answer(message, device, name, answer)
 
     async def _wait_for_turn(self, device: str, name: str) -> None:

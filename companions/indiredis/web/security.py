@@ -1,4 +1,4 @@
-"""Who may send forms: same origin, a token of the session, and a password if there is one.  Pure but for the dice."""
+"""Who may send forms: same origin, a token of the session, and perhaps a password. Pure except for random numbers."""
 
 from __future__ import annotations
 

@@ -418,17 +418,17 @@ def test_what_is_missing_is_noticed_and_what_has_gone_meanwhile_too():
     owners = Owners()
     assert owners.counted("a", 10, 1)  # what was before does not matter
     for name in "PQ":
-        owners.heard("a")
+        owners.note_message("a")
         owners.defined("a", "D", name)
     assert owners.counted("a", 12, 1)
     assert owners.left_over("a", 1) == []
     assert not owners.counted("a", 15, 1)
-    owners.heard("a")
+    owners.note_message("a")
     owners.defined("a", "D", "R")  # by chance; the answer comes later
     assert owners.counted("a", 16, 1)
     assert owners.left_over("a", 1) == []
     for name in "QR":
-        owners.heard("a")
+        owners.note_message("a")
         owners.defined("a", "D", name)
     assert owners.counted("a", 18, 2)
     assert owners.left_over("a", 2) == [("D", "P")]

@@ -304,14 +304,14 @@ def test_who_says_some_of_it_is_asked_less_and_less_often_until_an_answer_comes_
         most = 100 if second < 3000 else 0  # and then it is smaller
         for _ in range(10):
             total += 1
-            owners.heard("s")
+            owners.note_message("s")
         if owners.to_ask(second) or second == 1:
             asked.append(second)
             owners.counted("s", total, answers)
             for number in range(200):
                 total += 1
                 if number != most:
-                    owners.heard("s")
+                    owners.note_message("s")
             answers += 1
         if second % 5 == 0:
             owners.counted("s", total, answers)

@@ -164,9 +164,9 @@ def test_a_silence_is_known_from_a_busy_line_and_from_a_broker_that_is_away(monk
     now[0] += 2.5
     assert quiet.reason() == ""
     now[0] += 60
-    quiet.is_alive()  # the connection was refused meanwhile
+    quiet.note_alive()  # the connection was refused meanwhile
     now[0] += 1
-    quiet.heard()
+    quiet.note_bytes()
     assert quiet.reason() == ""
 
 
@@ -179,12 +179,12 @@ def test_a_large_message_that_moves_is_no_silence(monkeypatch):
         now[0] += 1
         left[0] -= 100_000
         quiet.ask(connection)
-    quiet.heard()
+    quiet.note_bytes()
     assert quiet.reason() == ""
     for _ in range(12):  # and does not any more
         now[0] += 1
         quiet.ask(connection)
-    quiet.heard()
+    quiet.note_bytes()
     assert "stood still for 12 s" in quiet.reason()
 
 
