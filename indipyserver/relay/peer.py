@@ -210,13 +210,21 @@ class Peer(Endpoint):
     def hold_if_congested(self, sender: Peer) -> None:
         """Do not read this sender while more of its commands wait than are allowed."""
         if self._queues.has_too_many(sender.token):
-            self.hold(sender)
+            if sender.closed:
+                self.sender_gone(sender)
+            else:
+                self.hold(sender)
 
     def hold(self, sender: Peer) -> None:
         """Stop reading this sender until there is room for more of its commands."""
         if sender not in self._holding and not self.closed and not sender.closed:
             self._holding.add(sender)
             sender.pause(self)
+
+    def sender_gone(self, sender: Peer) -> None:
+        """Note that a sender has gone: what waits of its commands stays, but nobody can be held for it any more."""
+        if self._queues.sender_gone(sender.token):
+            self.complain("backlog", "takes too little: commands of clients that have gone were dropped")
 
     def stop_holding(self, sender: Peer) -> None:
         """Forget a sender that has gone."""

@@ -102,6 +102,8 @@ class Switchboard:
         Whatever the link still delivers is ignored: nobody would be left to withdraw it.
         """
         peer.closed = True
+        for receiver in self.router.endpoints:
+            receiver.sender_gone(peer)
         if self._leavers and peer in self.router.endpoints:
             for leave in self._leavers:
                 self._show(leave, peer)

@@ -52,6 +52,7 @@ class FairQueue:
         # Senders with something that may go, or might at the last check; each is in line once.
         self._turns: OrderedDict[object, None] = OrderedDict()
         self._stopped: dict[object, _Flow] = {}  # senders with commands that wait for a full vector
+        self._gone: set[object] = set()  # senders that have gone, of which something is queued
         # Which BLOBs are wanted depends on all senders together, so their enableBLOBs share one queue.  It keeps only
         # the newest for each property, so that repeated changes do not fill the memory.
         self._modes: dict[Address, Frame] = {}
@@ -85,8 +86,40 @@ class FairQueue:
             self._turns[sender] = None
         elif isinstance(flow, _Flow) and not flow.may_go:
             self._turns[sender] = None
-        flow.put(batch)
+        flow.put(batch, count=len(frames))
         return 0
+
+    def gone(self, sender: object, most: int) -> int:
+        """Note that a sender has gone, and bound what is queued of those that have: nothing holds them any more.
+
+        Args:
+            sender: It sends nothing more.
+            most: Approximate bytes of memory for what they have left, without the largest part, which is one upload.
+                Beyond it, the largest parts are dropped, so that an abort is the last.
+
+        Returns:
+            How many frames were dropped.
+        """
+        if sender in self._flows:
+            self._gone.add(sender)
+        if self.memory <= most:
+            return 0
+        sizes = sorted((self._flows[each].queued + _FLOW_BYTES, number, each) for number, each in enumerate(self._gone))
+        left = sum(size for size, *_ in sizes[:-1])
+        dropped = 0
+        while left > most:
+            *_, each = sizes.pop()
+            left -= sizes[-1][0]
+            dropped += self._drop(each)
+        return dropped
+
+    def _drop(self, sender: object) -> int:
+        flow = self._flows.pop(sender)
+        self._turns.pop(sender, None)
+        self._stopped.pop(sender, None)
+        self._gone.discard(sender)
+        self.queued -= flow.queued
+        return flow.count
 
     def pop(self) -> Batch | None:
         """The next batch, or None if nothing may go."""
@@ -102,6 +135,7 @@ class FairQueue:
             if not flow.queued:
                 del self._flows[sender]
                 self._stopped.pop(sender, None)
+                self._gone.discard(sender)
             elif isinstance(flow, Outbox) or flow.may_go:
                 turns[sender] = None
             if isinstance(flow, _Flow) and flow.stopped:
@@ -125,6 +159,7 @@ class FairQueue:
         self._flows.clear()
         self._turns.clear()
         self._stopped.clear()
+        self._gone.clear()
         self._modes.clear()
         self.queued = self.modes_queued = 0
 
@@ -156,13 +191,15 @@ class _Flow:
     """The commands of one sender for a driver in this process, which says for each vector whether it takes more.
 
     Attributes:
+        count: The frames in it.
         queued: The backlog in bytes.
         stopped: The commands that wait for full vectors, by vector.
     """
 
-    __slots__ = ("_frames", "_free", "_way", "queued", "stopped")
+    __slots__ = ("_frames", "_free", "_way", "count", "queued", "stopped")
 
     def __init__(self, way: HasFullVectors) -> None:
+        self.count = 0
         self.queued = 0
         self.stopped: dict[Vector, deque[Frame]] = {}
         self._way = way
@@ -174,7 +211,8 @@ class _Flow:
         """Whether, as far as is known, some command need not wait for a full vector."""
         return bool(self._frames or self._free)
 
-    def put(self, batch: Batch) -> None:
+    def put(self, batch: Batch, *, count: int) -> None:
+        self.count += count
         self.queued += batch.weight
         self._frames.extend(batch.frames)
 
@@ -190,6 +228,7 @@ class _Flow:
             return None
         batch = Batch([frame])
         self.queued -= batch.weight
+        self.count -= 1
         return batch
 
     def _next(self) -> Frame | None:

@@ -23,7 +23,8 @@ _MAX_DELETIONS: Final = 10_000
 again: the driver is told that they are gone, and then what is left of them."""
 _LONG_DELETION: Final = 4096  # bytes of a deletion kept as it is; of a longer one, only the names are kept
 _SENDERS: Final = 16
-"""How much all senders of commands together may have queued, as a multiple of what one may have."""
+"""How much all senders of commands together may have queued, and those that have gone, as a multiple of what one may
+have."""
 
 
 class Way(HasFullVectors, Protocol):
@@ -108,6 +109,12 @@ class Queues:
         own, most = self._commands.of(sender), self._most_commands
         for_all = self._commands.modes_queued + self._way.unsent
         return own + for_all > most or (own > 0 and self._commands.memory > _SENDERS * most)
+
+    def sender_gone(self, sender: object) -> int:
+        """Note that a sender of commands has gone; returns how many commands of such senders were dropped for that."""
+        dropped = 0 if self._commands is None else self._commands.gone(sender, _SENDERS * self._most_commands)
+        self.dropped += dropped
+        return dropped
 
     def put(self, batch: Batch, frames: list[Frame], sender: object = None) -> bool:
         """Give frames to the link if nothing is queued before them; otherwise queue them.

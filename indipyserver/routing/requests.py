@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Generic
 
 from indipydriver.protocol.encode import encode
@@ -84,17 +84,20 @@ class Asking(Generic[E]):
             if server is not source and _may_be_asked(server, device):
                 self._ask(server, device, name, source, frame, out)
 
-    def ask_refused(self, device: str, out: list[Delivery[E]]) -> None:
-        """Handle the loss of a device's owner: ask those whose definitions of it were refused.
+    def ask_refused(self, device: str, out: list[Delivery[E]]) -> set[E]:
+        """Handle the loss of a device's owner: ask those whose definitions of it were refused; returns them.
 
         This includes those who already owe an answer, which may just have been refused.
         """
         record = self._devices.get(device)
-        if record is not None and record.refused:
+        if record is None:
+            return set()
+        if record.refused:
             request = encode(GetProperties(device))
             along = with_via(request, self._name)
             endpoints = sorted(record.refused, key=lambda endpoint: endpoint.serial)
             out += [([along if endpoint.role in SERVERS else request], (endpoint,)) for endpoint in endpoints]
+        return record.refused
 
     def tell_standing_requests(self, upstream: E, out: list[Delivery[E]]) -> None:
         """Handle a new server above: ask it for what drivers snoop on and nobody here has."""
@@ -105,6 +108,24 @@ class Asking(Generic[E]):
                 record = None if request.device is None else self._devices.get(request.device)
                 if record is None and _may_be_asked(upstream, request.device):
                     out.append(([with_via(encode(request), self._name)], (upstream,)))
+
+    def ask_above(self, lost: Mapping[str, Collection[E]], out: list[Delivery[E]]) -> None:
+        """Handle the loss of devices: ask the servers above for those that drivers snoop on, as if never here before.
+
+        Args:
+            lost: The devices, each with the endpoints that need not be asked.
+            out: The list to which deliveries are added.
+        """
+        above = [endpoint for endpoint in self._endpoints if endpoint.role is Role.UPSTREAM]
+        for snooper in self._endpoints if above else ():
+            if snooper.role not in BELOW or not any(snooper.interest.names(device, None) for device in lost):
+                continue
+            for request in requests_of(snooper.interest):
+                device, name = request.device, request.name
+                if device is not None and device in lost:
+                    for server in above:
+                        if server not in lost[device] and _may_be_asked(server, device):
+                            self._ask(server, device, name, snooper, encode(request), out)
 
 
 def subject(frame: Frame) -> tuple[str | None, str | None]:

@@ -90,9 +90,11 @@ class Router(Generic[E]):
         self.endpoints.remove(endpoint)
         self._answers += 1
         out: list[Delivery[E]] = []
+        lost: dict[str, set[E]] = {}
         for device in self.devices.of(endpoint):
-            self._asking.ask_refused(device, out)
+            lost[device] = self._asking.ask_refused(device, out)
             out += self.release(device, reason)
+        self._asking.ask_above(lost, out)
         self._blobs.left(endpoint, out)
         self.devices.forget(endpoint, endpoint.bit)
         self._only.forget(endpoint)
@@ -452,8 +454,9 @@ class Router(Generic[E]):
             return ()  # in a loop of servers this is our own, which has come back
         self._note_answer(source, device, name)
         receivers = self._routes.wanting(frame.address, source)
+        asked: set[E] = set()
         if name is None:
-            self._asking.ask_refused(device, out)
+            asked = self._asking.ask_refused(device, out)
             self.devices.clear(device, keep=source.role is Role.DRIVER)
             self._routes.forget()
         elif (prop := self.devices.undefine(device, name)) is not None:
@@ -462,6 +465,7 @@ class Router(Generic[E]):
         if name is None and source.role in SERVERS:  # the reason it gives may name more than the device
             told = gone_for_limited(frame, receivers)
             out += self._ways.of_each(told, out) if goes_round else told
+            self._asking.ask_above({device: asked | {source}}, out)
             return ()
         return self._ways.to_servers_and_others(frame, receivers, out) if goes_round else receivers
 

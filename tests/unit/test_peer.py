@@ -18,10 +18,12 @@ from indipydriver.protocol.tags import VectorKind
 from indipydriver.testing.virtualtime import VirtualTimeLoop
 from indipydriver.transport.link import LOW_WATER
 from indipyserver.relay.peer import Peer
+from indipyserver.relay.switchboard import Switchboard
 from indipyserver.routing.endpoint import Role
 from indipyserver.routing.outbox import OutboxLimits
 from indipyserver.routing.rights import Rights
 from tests.support.links import Board, FakeLink
+from tests.support.routing import define
 
 
 def sized(size: int, *, data: bool = True) -> list[Frame]:
@@ -139,6 +141,35 @@ def test_a_sender_that_has_gone_is_forgotten_though_its_commands_wait() -> None:
     gc.collect()
     assert gone() is None
     assert peer.queued == LOW_WATER + 1 + 300
+
+
+def test_clients_that_come_command_and_go_do_not_fill_the_memory(caplog: pytest.LogCaptureFixture) -> None:
+    board, limits = Switchboard("here"), OutboxLimits(commands=LOW_WATER)
+
+    def join(role: Role) -> tuple[Peer, FakeLink]:
+        link = FakeLink()
+        peer = Peer(board, link, role, limits=limits, hang_time=0)
+        board.add(peer)
+        return peer, link
+
+    loop = VirtualTimeLoop()
+    with contextlib.closing(loop):
+
+        async def come_and_go() -> Peer:
+            driver, link = join(Role.DRIVER)
+            driver.frames_received([define("D", "p")])
+            link.write(Batch(sized(LOW_WATER + 1), sealed=True))
+            for _ in range(100):
+                client, _ = join(Role.CLIENT)
+                client.frames_received(sized(LOW_WATER, data=False))
+                client.link_closed(None)
+            return driver
+
+        driver = loop.run_until_complete(come_and_go())
+        assert 15 * LOW_WATER < driver.queued_commands < 18 * LOW_WATER
+        assert driver.dropped == 100 - driver.queued_commands // LOW_WATER
+        assert len([record for record in caplog.records if "clients that have gone" in record.message]) == 1
+        driver.link_closed(None)
 
 
 def deletion(device: str, name: str | None = None) -> list[Frame]:

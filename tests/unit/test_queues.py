@@ -26,6 +26,7 @@ from indipyserver.routing.outbox import OutboxLimits
 from indipyserver.routing.queues import Queues
 
 LOW = 1000
+SHARE = 10 * LOW
 
 
 class FakeWay:
@@ -37,9 +38,11 @@ class FakeWay:
         self.full_news = False
         self.written: list[Frame] = []
         self.sizes: list[int] = []
+        self.batches: list[Batch] = []
 
     def write(self, batch: Batch) -> None:
         self.sizes.append(batch.size)
+        self.batches.append(batch)
         self.unsent += batch.size
         self.written += batch.frames
 
@@ -401,6 +404,70 @@ def test_the_queues_of_many_senders_count_for_the_memory_that_they_take() -> Non
         assert not queues.has_too_many(sender)
     queues.put(Batch([small]), [small], most)
     assert queues.has_too_many(most), "clients that come, command and go are held, and then there is no room for more"
+
+
+@pytest.mark.parametrize("seal", [True, False])
+def test_what_is_left_of_senders_that_have_gone_is_bounded(seal: bool) -> None:
+    """Each connection may send something, and a client may connect again and again while a driver takes nothing."""
+    way = FakeWay()
+    way.unsent = LOW + 1
+    queues = Queues(way, OutboxLimits(commands=SHARE), low_water=LOW, for_client=False, seal=seal)
+    most = 16 * SHARE
+    abort, upload = command("abort"), command("upload", size=2 * most)
+    dropped = 0
+    for sender, frame in enumerate((abort, upload, *[command("flood", size=SHARE)] * 100)):
+        frames = [frame, frame]
+        queues.put(Batch(frames, sealed=seal), frames, sender)
+        dropped += queues.sender_gone(sender)
+        assert queues.queued_commands < most + 2 * upload.size + 3 * SHARE
+    assert dropped == queues.dropped
+    while queues:
+        way.unsent = 0
+        queues.refill()
+    sent = b"".join(b"".join(batch.buffers) for batch in way.batches)
+    assert [sent.count(device) for device in (b'"abort"', b'"upload"')] == [2, 0]
+    assert 10 <= sent.count(b'"flood"') == 2 * 102 - 2 - dropped <= 2 * 8
+    assert queues.queued_commands == 0
+
+
+@pytest.mark.parametrize("seal", [True, False])
+def test_one_who_has_gone_may_leave_one_upload(seal: bool) -> None:
+    way = FakeWay()
+    way.unsent = LOW + 1
+    queues = Queues(way, OutboxLimits(commands=SHARE), low_water=LOW, for_client=False, seal=seal)
+    for sender, size in enumerate((1, 64 * SHARE, 1)):
+        frame = command("D", size=size)
+        queues.put(Batch([frame], sealed=seal), [frame], sender)
+        assert queues.sender_gone(sender) == 0
+
+
+def test_what_those_who_stay_have_queued_is_not_dropped() -> None:
+    way = FakeWay()
+    way.unsent = LOW + 1
+    queues = of_driver(way, commands=SHARE)
+    for sender in range(100):
+        frame = command("D", size=SHARE)
+        queues.put(Batch([frame]), [frame], sender)
+    assert queues.sender_gone(0) == queues.sender_gone("a stranger") == 0
+
+
+def test_senders_that_have_gone_are_forgotten_with_the_last_of_their_commands() -> None:
+    way = FakeWay()
+    queues = of_driver(way, commands=SHARE)
+    way.full_vectors = {("D", "P")}
+    for sender in range(20):
+        frame = command("D", size=SHARE // 10)
+        queues.put(Batch([frame]), [frame], sender)
+        assert queues.sender_gone(sender) == 0
+    way.full_vectors = set()
+    while queues:
+        way.unsent = 0
+        queues.refill()
+    way.unsent = LOW + 1
+    for sender in range(100):
+        frame = command("D", size=SHARE)
+        queues.put(Batch([frame]), [frame], sender)
+    assert queues.sender_gone("a stranger") == 0
 
 
 def test_less_than_low_water_is_never_too_much() -> None:

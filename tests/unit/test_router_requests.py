@@ -128,7 +128,8 @@ def test_whoever_has_asked_an_owner_that_is_gone_may_ask_others_at_once() -> Non
     site.send(snooper, GetProperties("A"))
     assert site.take(driver) == ["getProperties A"]
     site.leave(driver)
-    site.quiet()
+    assert site.take(above) == ["delProperty A", "getProperties A"]
+    site.send(above, define("A", "other"), DelProperty("A"))  # that answers it
     site.send(snooper, GetProperties("A"))
     assert site.take(above) == ["getProperties A"]
 
@@ -311,6 +312,56 @@ def test_what_a_server_above_has_defined_is_asked_of_it_for_clients_that_come_la
     assert site.take(above) == ["getProperties Sky"]
     site.send(above, define("Sky", "p"), update("Sky", "p"))
     assert site.take(client) == ["defTextVector Sky p", "setTextVector Sky p"]
+
+
+@pytest.mark.parametrize("how", ["ends", "deletes it", "deletes all", "is above"])
+@pytest.mark.parametrize("asked", [GetProperties("Mount"), GetProperties("Mount", "p")])
+def test_servers_above_are_asked_for_what_a_driver_snoops_on_when_it_is_lost_here(
+    how: str, asked: GetProperties
+) -> None:
+    """As if it had never been here: until then, they did not learn that anybody looks for it."""
+    site = Site()
+    owner = site.above() if how == "is above" else site.add("owner", Role.DRIVER if how == "ends" else Role.REMOTE)
+    site.send(owner, define("Mount", "p"), define("Other", "p"))
+    snooper = site.driver("Dome")
+    site.send(snooper, asked, GetProperties("Other", "q"), GetProperties("Nothing"))
+    above, watching, blind = site.above(), site.above(read_only=True), site.above(devices=("Roof*",))
+    site.now += 10
+    site.quiet()
+    if how == "deletes it":
+        site.send(owner, DelProperty("Mount"))
+    elif how == "deletes all":
+        site.send(owner, *elements(b"<delProperty/>"))
+    else:
+        site.leave(owner)
+    (frame,) = [each for each in site.inbox[above] if each.tag.text == "getProperties" and each.device == "Mount"]
+    assert frame.name == asked.name
+    assert b'via="here"' in frame.raw
+    lost = {"Mount"} if how == "deletes it" else {"Mount", "Other"}
+    said = [each.split() for each in site.take(above)]
+    assert {device for tag, device, *_ in said if tag == "getProperties"} == lost
+    assert said.index(["delProperty", "Mount"]) < said.index(["getProperties", "Mount", *filter(None, [asked.name])])
+    for other in (watching, blind):
+        assert not [line for line in site.take(other) if line.startswith("getProperties")]
+    site.send(above, define("Mount", "p"), update("Mount", "p"))
+    assert [line for line in site.take(snooper) if "Mount" in line] == [
+        "delProperty Mount",
+        "defTextVector Mount p",
+        "setTextVector Mount p",
+    ]
+
+
+def test_who_deletes_what_a_driver_below_snoops_on_is_not_asked_for_it() -> None:
+    site = Site()
+    first, second = site.above(), site.above()
+    snooper = site.driver("Dome")
+    site.send(first, define("Sky", "p"))
+    site.send(snooper, GetProperties("Sky"))
+    site.now += 10
+    site.quiet()
+    site.send(first, DelProperty("Sky"))
+    assert site.take(first) == []
+    assert site.take(second) == ["delProperty Sky", "getProperties Sky"]
 
 
 def request(*hops: str) -> list[Frame]:
