@@ -149,7 +149,7 @@ class Store:
                     beat = time.monotonic()
                     self._shaken = False
                     if not await self._beat(link):
-                        logger.warning("redis has lost what it held: everything is written anew")
+                        logger.warning("redis has lost something: everything is written anew")
                         await self._rewrite_locked(link)
 
     # Writing
@@ -273,6 +273,8 @@ class Store:
             text = f"Another bridge uses the prefix {self.keys.prefix} at this redis, too: it may do each command again"
             logger.warning("%s", text)
             self.tell(text)
+        if who is None:  # emptied, perhaps, and not all of it has been written again since
+            return False
         return bool(there) == bool(len(self._feed.model)) or self._feed.model.rev > self._feed.rev
 
     async def _leave(self) -> None:

@@ -43,13 +43,19 @@ __all__ = [
 
 
 def open_redis(redisserver: RedisServer) -> Any:
-    """A connection to redis, or None if it does not answer."""
+    """A connection to redis, or None if it does not answer.
+
+    If the answer to something is late, its functions raise an exception, and do not send it again as redis-py would by
+    default: an instrument would get a command twice.
+    """
     redis = need("redis", "redis")
+    retry = need("redis.retry", "redis").Retry(need("redis.backoff", "redis").NoBackoff(), 0)
     connection = redis.Redis(
         host=redisserver.host,
         port=redisserver.port,
         db=redisserver.db,
         password=redisserver.password or None,
+        retry=retry,
         socket_timeout=5,
         socket_connect_timeout=5,
     )

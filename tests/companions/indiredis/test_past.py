@@ -8,6 +8,7 @@ import socket
 
 import paho.mqtt.client as paho
 import pytest
+import redis.exceptions as redis_exceptions
 
 import indiredis
 from indiredis import answering, inbox, tools
@@ -15,7 +16,7 @@ from indiredis.mqtt import broker as broker_module
 from indiredis.mqtt import silence
 from indiredis.requests import request
 from tests.companions.indipyclient.scripted import DEFINE, scripted
-from tests.support import asynchronous, eventually, running_server
+from tests.support import asynchronous, eventually, free_port, running_server
 
 from .parts import bridge, broker_running, redis_running, soon, witness
 from .shown import watching
@@ -220,3 +221,56 @@ async def test_a_server_that_answers_no_pings_gets_commands_at_once_and_one_that
             await connection.expect(lambda one: one.tag == "pingRequest")
             await connection.send("<setBLOBVector device='CCD' name='CCD1'><oneBLOB")  # the answer comes behind it
             await connection.expect(lambda one: one.tag == "newNumberVector")
+
+
+@asynchronous
+async def test_a_command_whose_answer_from_redis_is_late_is_not_published_again():
+    """A program would give it twice, the second time when redis goes on."""
+    cuts = []
+
+    async def cut_after_it(reader, writer):
+        from_redis, to_redis = await asyncio.open_connection("127.0.0.1", redis.port)
+        answers = asyncio.create_task(_pass_on(from_redis, writer))
+        while data := await reader.read(65536):
+            is_over = b"PUBLISH" in data
+            if is_over:
+                cuts.append(data)
+                answers.cancel()
+            to_redis.write(data)
+            await to_redis.drain()
+            if is_over:
+                break
+        writer.close()
+        to_redis.close()
+
+    async with redis_running() as redis:
+        with redis.rconn.pubsub() as heard:
+            heard.subscribe("to_indi")
+            heard.get_message(timeout=1)
+            server = await asyncio.start_server(cut_after_it, "127.0.0.1", 0)
+            async with server:
+                there = redis.server._replace(port=server.sockets[0].getsockname()[1])
+                rconn = await asyncio.to_thread(tools.open_redis, there)
+                with pytest.raises(redis_exceptions.ConnectionError):
+                    await asyncio.to_thread(tools.newswitchvector, rconn, there, "P", "D", {"A": "On"})
+                rconn.close()
+            assert heard.get_message(timeout=5)["data"].startswith(b"<newSwitchVector")
+            assert heard.get_message(timeout=0.5) is None
+    assert len(cuts) == 1
+
+
+async def _pass_on(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+
+
+@asynchronous
+async def test_a_connection_of_a_program_goes_on_when_redis_has_been_started_again():
+    port = free_port()
+    async with redis_running(port) as redis:
+        rconn, there = tools.open_redis(redis.server), redis.server
+        redis.program.signal(signal.SIGKILL)
+        await redis.program.wait()
+    async with redis_running(port):
+        assert tools.devices(rconn, there) == []
+        rconn.close()
