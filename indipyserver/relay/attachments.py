@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TypeVar
 
 from indipydriver.protocol.frame import BlobFrame, Frame
+from indipydriver.protocol.tags import Verb
 from indipydriver.transport.memoryfile import AttachedFrame, attach, attachable
 
 from .peer import Peer
@@ -89,6 +90,17 @@ class Entry:
         if self._given is None:
             self._given = asyncio.Event()
         return self._given
+
+    @property
+    def is_left(self) -> bool:
+        """Whether it has commands of a sender that has gone."""
+        gone = self.sender is not None and self.sender.closed
+        return gone and bool(self.frames) and self.frames[0].address.tag.verb is Verb.NEW
+
+    def drop(self) -> None:
+        """Give its receivers nothing."""
+        self.frames = []
+        self.to_convert = False
 
     def done(self) -> None:
         """Note that it has been given to its receivers."""

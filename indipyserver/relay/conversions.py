@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Final
 
 from indipydriver.errors import MalformedFrame
 from indipydriver.protocol.frame import BlobFrame, Frame
@@ -15,9 +16,12 @@ from indipydriver.transport.threads import in_thread
 from .attachments import IN_LOOP, Backlog, convert, converted, needs_conversion
 from .peer import Peer, put_for_all
 
-__all__ = ["Conversions"]
+__all__ = ["MOST_LEFT", "Conversions"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
+
+MOST_LEFT: Final = 64
+"""Commands that clients have left behind a BLOB that is being converted, each of which may have descriptors."""
 
 
 class Conversions:
@@ -64,6 +68,18 @@ class Conversions:
         else:
             put_for_all(self._without_fault(source, form), others, touched, source)
         return same
+
+    def sender_gone(self, sender: Peer) -> None:
+        """Note that a sender has gone: its commands are dropped if those that have gone have left too many."""
+        left = [entry for backlog in self.backlogs.values() for entry in backlog.entries if entry.is_left]
+        if len(left) > MOST_LEFT:
+            dropped = [entry for entry in left if entry.sender is sender]
+            for entry in dropped:
+                entry.drop()
+            if dropped:
+                sender.complain(
+                    "left", "has gone, as have too many others whose commands wait: its own are dropped"
+                )
 
     def _backlog_of(self, source: Peer | None) -> Backlog:
         """The backlog of this source; work on a new one begins in the next turn of the loop."""

@@ -102,6 +102,7 @@ class Switchboard:
         Whatever the link still delivers is ignored: nobody would be left to withdraw it.
         """
         peer.closed = True
+        self._conversions.sender_gone(peer)
         for receiver in self.router.endpoints:
             receiver.sender_gone(peer)
         if self._leavers and peer in self.router.endpoints:

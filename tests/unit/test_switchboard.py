@@ -92,13 +92,14 @@ def inline(size: int, *, text: bytes | None = None) -> BlobFrame:
     return frame
 
 
-def attached(size: int, data: bytes = b"AAA", flags: int = os.O_RDWR) -> AttachedFrame:
+def attached(size: int, data: bytes = b"AAA", flags: int = os.O_RDWR, *, command: bool = False) -> AttachedFrame:
     memory = Descriptor(os.memfd_create("b"))
     os.write(memory.fd, data)
     os.ftruncate(memory.fd, size)
-    raw = b"<setBLOBVector device='C' name='IMG'><oneBLOB name='b' size='%d' attached='true'/></setBLOBVector>" % size
+    tag = "newBLOBVector" if command else "setBLOBVector"
+    raw = f"<{tag} device='C' name='IMG'><oneBLOB name='b' size='{size}' attached='true'/></{tag}>".encode()
     fd = Descriptor(os.open(f"/proc/self/fd/{memory.fd}", flags))
-    return AttachedFrame(address("setBLOBVector", "C", "IMG"), raw, [fd], [size])
+    return AttachedFrame(address(tag, "C", "IMG"), raw, [fd], [size])
 
 
 BLOB = inline(LARGE)
@@ -200,6 +201,24 @@ async def test_no_descriptor_left_means_base64_for_all(monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "memfd_create", none_left)
     table.driver.frames_received([inline(LARGE), table.text("after1")])
     await eventually(lambda: table.to_local.got == ["QUFB", "after1"])
+
+
+@asynchronous
+async def test_clients_that_come_upload_and_go_do_not_use_up_the_descriptors() -> None:
+    table = Table()
+    clients = []
+    for _ in range(conversions.MOST_LEFT + 20):
+        client, _ = table.peer("uploader", Role.CLIENT)
+        client.frames_received([attached(LARGE, command=True)])
+        client.link.abort()
+        clients.append(client)
+    (backlog,) = table.board._backlogs.values()
+    assert sum(bool(entry.frames) for entry in backlog.entries) == conversions.MOST_LEFT
+    assert [sum(client.complaints.values()) for client in clients[-21:]] == [0] + [1] * 20
+    table.driver.frames_received([table.text("after1")])
+    await eventually(lambda: not table.board._backlogs)
+    assert table.of_driver.got == ["QUFB"] * conversions.MOST_LEFT
+    assert table.to_tcp.got[-1] == "after1"
 
 
 @asynchronous
