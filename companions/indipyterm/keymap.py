@@ -99,6 +99,7 @@ ACTIONS: Final = (
     ),
     Action("edit.keep", "enter", "keep", "keep the edit; it is not sent yet", place=_EDIT),
     Action("edit.next", "tab", "keep_next", "keep it and edit the next member", place=_EDIT),
+    Action("edit.previous", "shift+tab", "keep_previous", "keep it and edit the previous member", place=_EDIT),
     Action("edit.send", "ctrl+s", "keep_send", "keep it and send the property", place=_EDIT),
     Action("edit.leave", "escape", "leave", "leave it as it was", place=_EDIT),
     Action("edit.step-up", "up", "step_edit(1)", "one step more", place=_EDIT),

@@ -46,7 +46,7 @@ class ValueEditor(Field):
         """Editing is over.
 
         Attributes:
-            then: ``keep``, ``next``, ``send``, ``leave``, ``blur``; or ``dead`` for a key that no longer has an effect.
+            then: ``keep``, ``next``, ``previous``, ``send``, ``leave``, ``blur``; or ``dead`` for a key without effect.
         """
 
         def __init__(self, then: str) -> None:
@@ -111,6 +111,9 @@ class ValueEditor(Field):
     def action_keep_next(self) -> None:
         self._done("next")
 
+    def action_keep_previous(self) -> None:
+        self._done("previous")
+
     def action_keep_send(self) -> None:
         self._done("send")
 
@@ -124,5 +127,6 @@ class ValueEditor(Field):
             self.post_message(self.Step(steps))
 
     def on_blur(self) -> None:
-        if self.display and not self.has_focus and self.app.app_focus:  # else the user has switched windows
+        # `has_focus` is still true here.  Without `app_focus`, the user has switched windows.
+        if self.display and self.screen.focused is not self and self.app.app_focus:
             self.post_message(self.Done("blur"))

@@ -19,6 +19,7 @@ from .proptable import PropTable
 
 __all__ = ["TablePane"]
 
+_STEPS = {"next": 1, "previous": -1}
 GONE = "what you were editing has gone, and nothing is sent: Esc leaves the editor"
 
 
@@ -190,17 +191,17 @@ class TablePane(Container):
             return
         if text != self._before:  # otherwise an existing edit stays, including what cannot be shown of it
             table.session.edit(prop, member.name, text)
-        if then == "next" and self._next(prop, member):
+        if then in _STEPS and self._turn(prop, member, _STEPS[then]):
             return
         self._end()
         if then == "send":
             self.post_message(self.SendWanted(table.session, prop.key))
 
-    def _next(self, prop: Property, member: Member) -> bool:
-        """Edit the next member, if there is one."""
+    def _turn(self, prop: Property, member: Member, steps: int) -> bool:
+        """Edit the next or the previous member, if there is one."""
         names = list(prop.members)
-        at = names.index(member.name) + 1
-        spot = self.table.sheet.spot_of(prop.key, names[at]) if at < len(names) else None
+        at = names.index(member.name) + steps
+        spot = self.table.sheet.spot_of(prop.key, names[at]) if 0 <= at < len(names) else None
         if spot is None:
             return False
         self.table.browser.put(self.table.sheet, spot)

@@ -6,6 +6,8 @@ import pytest
 
 pytest.importorskip("textual", reason="the terminal client needs the extra term")
 
+from textual import events
+
 from indipyterm import settings as files
 from indipyterm.settings import Settings
 from tests.support import asynchronous, eventually, free_port
@@ -129,6 +131,48 @@ async def test_sexagesimal_numbers_are_typed_as_they_are_shown():
         await screen.type("-5:30:00")
         await screen.press("ctrl+s")
         assert members(await screen.sent("newNumberVector")) == {"RA": "5:40", "DEC": "-5:30:00"}
+
+
+@asynchronous
+async def test_shift_tab_goes_back_to_the_member_before_and_loses_nothing():
+    """Focus on another pane would drop a value that cannot be sent yet, and give its next keys to that pane."""
+    async with terminal(TELESCOPE) as screen:
+        await screen.go("Telescope", "GEOGRAPHIC_COORD", "LAT")
+        await screen.press("down", "enter")
+        await screen.type("10")
+        await screen.press("shift+tab")
+        assert screen.main.pane.table.editing == (("Telescope", "GEOGRAPHIC_COORD"), "LAT")
+        await screen.type("95")
+        await screen.press("shift+tab", "tab")
+        assert screen.main.pane.editing
+        assert screen.main.pane.editor.value == "95", "it is beyond its limits, so it stays"
+        await screen.press("backspace", "shift+tab")
+        assert not screen.main.pane.editing, "there is no member before"
+        assert screen.main.table.has_focus
+        assert screen.session.edits.of(("Telescope", "GEOGRAPHIC_COORD")) == {"LONG": "10", "LAT": "9"}
+        assert not [e for e in await screen.link.everything() if e.tag.startswith("new")]
+
+
+@pytest.mark.parametrize("typed", ["10", "999"])
+@pytest.mark.parametrize("turn", ["row", "messages", "wheel"])
+@asynchronous
+async def test_the_mouse_does_not_leave_an_editor_whose_keys_go_elsewhere(typed, turn):
+    async with terminal(TELESCOPE, size=(80, 12)) as screen:
+        await screen.go("Telescope", "GEOGRAPHIC_COORD", "LONG")
+        await screen.press("enter")
+        await screen.type(typed)
+        if turn == "row":
+            above = screen.main.pane.editor.region.y - screen.main.table.region.y - 1
+            await screen.pilot.click("#table", offset=(4, above))
+        elif turn == "messages":
+            await screen.pilot.click("#messages")
+        else:
+            for _ in range(8):
+                await screen.pilot._post_mouse_events([events.MouseScrollDown], "#table", offset=(4, 4))
+        await eventually(lambda: not screen.main.pane.editing)
+        kept = screen.session.edits.of(("Telescope", "GEOGRAPHIC_COORD"))
+        assert kept == ({"LONG": "10"} if typed == "10" else {})
+        assert screen.main.keys.said == ("" if kept else "not kept: max 360")
 
 
 @asynchronous
