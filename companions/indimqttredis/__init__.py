@@ -53,7 +53,7 @@ def redis_server(
     """The address of a redis server; see :func:`indiredis.redis_server`.
 
     Raises:
-        ValueError: The port is not a number, or 0.
+        ValueError: The port is not a number from 1 to 65535.
     """
     _bridges.redis_server(host, port, db, password, keyprefix)
     return RedisServer(host, port, db, password, keyprefix)
@@ -70,7 +70,7 @@ def mqtt_server(
     """The address of an MQTT broker; see :func:`indiredis.mqtt_server`.
 
     Raises:
-        ValueError: The port is not a number, or 0; the topics are empty or the same.
+        ValueError: The port is not a number from 1 to 65535; the topics are empty or the same.
     """
     _bridges.mqtt_server(host, port, username, password, to_indi_topic, from_indi_topic)
     return MQTTServer(host, port, username, password, to_indi_topic, from_indi_topic)

@@ -110,8 +110,14 @@ class Logs:
         return ("XREVRANGE", key, "+", "-", "COUNT", 1)
 
     def seed(self, key: str, reply: Any) -> bool:
-        """Take the reply to :meth:`ask_newest`; False if the key holds anything but a log of this form."""
+        """Take the reply to :meth:`ask_newest`; False if the key holds anything but a log of this form.
+
+        Raises:
+            Exception: redis cannot say at present, such as while it runs a script.
+        """
         if isinstance(reply, Exception):
+            if not str(reply).startswith("WRONGTYPE"):
+                raise reply
             self.newest.pop(key, None)
             return False
         text = self._text(reply)

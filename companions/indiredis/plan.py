@@ -162,6 +162,7 @@ class Planner:
             prop = self._properties.pop((device, each), None)
             names.discard(each)
             self._overlays.pop((device, each), None)
+            self._drop(self.keys.getproperties(each, device), out)
             if prop is None:
                 continue
             self._retire(prop)
@@ -171,6 +172,7 @@ class Planner:
             self._drop(self.keys.attributes(each, device), out)
         if name is None:
             self._drop(self.keys.devicemessages(device), out)
+            self._drop(self.keys.getproperties(device=device), out)
 
     def _retire(self, prop: Property) -> None:
         """It is gone, and its logs with it if there are too many."""
@@ -332,11 +334,15 @@ class Planner:
         out: list[Command] = [("DEL", *part) for part in _parts([*existing], 500)]
         everything = list(properties)
         current = {prop.key for prop in everything}
+        known = {prop.device for prop in everything}
         for key in self._overlays.keys() - current:
             del self._overlays[key]
         for prop in earlier:
             if prop.key not in current:
                 self._retire(prop)
+                before.strings.pop(self.keys.getproperties(prop.name, prop.device), None)
+                if prop.device not in known:
+                    before.strings.pop(self.keys.getproperties(device=prop.device), None)
         out += self.update(everything, ())
         now = self._clock()
         self._log(changes, out, now)
@@ -351,7 +357,6 @@ class Planner:
                 out += self.logs.add(kind, self.keys.log(key_of), element_fields(prop, member, overlay), now)
             elements = self.keys.elements(name, device)
             out += self.logs.add("elements", self.keys.log(elements), sorted(prop.members), now)
-        known = {prop.device for prop in everything}
         last = {note.device: note for note in notes if note.device is None or note.device in known}
         strings = {
             self.keys.messages if device is None else self.keys.devicemessages(device): (

@@ -72,8 +72,8 @@ class MQTTOptions:
 
 
 def _check_port(port: object) -> None:
-    if not port or not isinstance(port, int) or isinstance(port, bool):
-        raise ValueError(f"a port must be a number, not {port!r}")
+    if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:
+        raise ValueError(f"a port must be a number from 1 to 65535, not {port!r}")
 
 
 def indi_server(host: str = "localhost", port: int = 7624) -> IndiServer:
@@ -84,7 +84,7 @@ def indi_server(host: str = "localhost", port: int = 7624) -> IndiServer:
         port: Its port.
 
     Raises:
-        ValueError: The port is not a number, or 0.
+        ValueError: The port is not a number from 1 to 65535.
     """
     _check_port(port)
     return IndiServer(host, port)
@@ -111,7 +111,7 @@ def redis_server(
         from_indi_channel: Channel on which messages of the devices are published.
 
     Raises:
-        ValueError: The port is not a number, or 0; a channel is empty, or both are the same.
+        ValueError: The port is not a number from 1 to 65535; a channel is empty, or both are the same.
     """
     _check_port(port)
     if not to_indi_channel or not from_indi_channel or to_indi_channel == from_indi_channel:
@@ -142,8 +142,8 @@ def mqtt_server(
         snoop_data_topic: Topic for the data that they receive.
 
     Raises:
-        ValueError: The port is not a number, or 0; the four topics are not four different texts, or one of them lies
-            below another, or cannot be a topic.
+        ValueError: The port is not a number from 1 to 65535; the four topics are not four different texts, or one of
+            them lies below another, or cannot be a topic.
     """
     _check_port(port)
     topics = (to_indi_topic, from_indi_topic, snoop_control_topic, snoop_data_topic)

@@ -112,7 +112,8 @@ def elements_dict(rconn: Any, redisserver: RedisServer, elementname: str, name: 
 
 
 def _natural(text: str) -> list[tuple[bool, int, str]]:
-    return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", text)]
+    parts = re.split(r"(\d{1,18})", text)
+    return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
 def property_elements(rconn: Any, redisserver: RedisServer, name: str, device: str) -> list[dict[str, Any]]:

@@ -90,7 +90,7 @@ def from_file(parser: argparse.ArgumentParser, argv: Sequence[str]) -> list[str]
         with open(known.config, encoding="utf-8") as file:
             config.read_file(file)
         section: Mapping[str, str] = config["indiredis"]
-    except (OSError, configparser.Error, KeyError) as error:
+    except (OSError, configparser.Error, KeyError, UnicodeDecodeError) as error:
         parser.error(f"{known.config}: {error}")
     given: list[str] = []
     for name, value in section.items():

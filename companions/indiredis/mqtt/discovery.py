@@ -254,7 +254,7 @@ def _labels(prop: Property) -> dict[str, str]:
     """Names of switches by their labels, which must be unique for users."""
     found: dict[str, str] = {}
     for member in prop.members.values():
-        label = member.label
+        label = member.label.strip() or member.name.strip() or "-"  # Home Assistant strips what a template makes
         while label in found or label.lower() == UNKNOWN.lower():
             label += f" ({member.name})"
         found[label] = member.name

@@ -163,7 +163,7 @@ def test_tuples_and_what_they_refuse():
     )
     assert indimqttredis.redis_server() == ("localhost", 6379, 0, "", "indi_")
     assert indimqttredis.mqtt_server(to_indi_topic="a", from_indi_topic="b")[-2:] == ("a", "b")
-    for wrong in (0, None, "7624", 1.5, ""):
+    for wrong in (0, None, "7624", 1.5, "", -1, 70000):
         for make in (indiredis.indi_server, indiredis.redis_server, indiredis.mqtt_server, indimqttredis.mqtt_server):
             with pytest.raises(ValueError, match="port"):
                 make(port=wrong)
@@ -234,6 +234,9 @@ def test_yes_and_no_in_a_configuration_file(tmp_path, capsys):
         with pytest.raises(SystemExit):
             options(f"tls = {unclear}")
         assert f"tls must be yes or no, not '{unclear}'" in capsys.readouterr().err
+    config.write_bytes(b"[indiredis]\nid = f\xfcr\n")
+    with pytest.raises(SystemExit):
+        from_file(parser_of(), ["indi-mqtt", "--config", str(config)])
 
 
 @asynchronous

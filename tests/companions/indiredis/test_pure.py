@@ -141,6 +141,18 @@ STEPS = st.lists(
 )
 
 
+def test_what_was_asked_of_something_is_gone_with_it_when_everything_is_written_anew():
+    model, planner, held = Model(), Planner(Keys("p_"), Logs()), {}
+    for device in "AB":
+        model.apply(define(device, "P", N0=1))
+        apply(held, planner.asked("P", device) + planner.asked("", device) + planner.asked())
+    apply(held, planner.update([*model], ()))
+    model.apply(delete("A", None))
+    apply(held, planner.rewrite([*model], (), list(held)))
+    asked = {"getProperties", "getProperties:device:B", "getProperties:property:P:B"}
+    assert {key for key in held if "getProperties" in key} == {f"p_{key}" for key in asked}
+
+
 @given(STEPS, st.integers(1, 5))
 def test_differences_lead_to_what_writing_everything_anew_leads_to(steps, at_once):
     model, planner = Model(), Planner(Keys("p_"), Logs(), lambda: "2026-01-01T00:00:00")
@@ -168,6 +180,13 @@ def test_differences_lead_to_what_writing_everything_anew_leads_to(steps, at_onc
     assert clean(held) == clean(fresh)
     apply(held, planner.rewrite([*model], (), list(held)))
     assert clean(held) == clean(fresh)
+
+
+def test_only_a_log_of_the_other_form_is_replaced():
+    kept = Logs()
+    assert not kept.seed("a", Exception("WRONGTYPE Operation against a key holding the wrong kind of value"))
+    with pytest.raises(OSError, match="BUSY"):
+        kept.seed("a", OSError("BUSY Redis is busy running a script"))
 
 
 def test_lengths_of_logs():

@@ -220,6 +220,9 @@ async def test_what_is_deleted_leaves_no_key_and_a_message(tmp_path):
         async with to_redis(server, redis, tmp_path):
             rs, rconn = redis.server, redis.rconn
             await soon(lambda: len(tools.devices(rconn, rs)) == 2)
+            for name in ("GO", "COUNT", ""):
+                tools.getProperties(rconn, rs, name, "Counter")
+            await soon(lambda: tools.getproperties_timestamp(rconn, rs, device="Counter"))
             await driver["Counter"]["GO"].send_delProperty("no longer")
             await soon(lambda: "GO" not in tools.properties(rconn, rs, "Counter"))
             assert not [key for key in redis.everything() if ":GO:" in key]

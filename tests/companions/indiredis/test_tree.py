@@ -162,6 +162,7 @@ def check_config(payload):
             assert not {"state_class", "unit_of_measurement"} & set(one)
         if one["p"] == "select":
             assert len(set(one["options"])) == len(one["options"])
+            assert all(option and option == option.strip() for option in one["options"]), one
         assert re.fullmatch(r"[a-z_]+\.[a-z0-9_]+", one["default_entity_id"]), one
         assert one["default_entity_id"].startswith(f"{one['p']}.")
         assert one["name"]
@@ -502,7 +503,7 @@ ODD = [
     (
         "<defSwitchVector device='Odd' name='S' state='Ok' perm='rw' rule='OneOfMany'>"
         "<defSwitch name='1' label='a'>On</defSwitch><defSwitch name='2' label='a (3)'>Off</defSwitch>"
-        "<defSwitch name='3' label='a'>Off</defSwitch><defSwitch name='4' label=' '>Off</defSwitch></defSwitchVector>"
+        "<defSwitch name='3' label='a '>Off</defSwitch><defSwitch name='4' label=' '>Off</defSwitch></defSwitchVector>"
     ),
     (
         "<defSwitchVector device='Odd' name='R' state='Ok' perm='ro' rule='AnyOfMany'>"

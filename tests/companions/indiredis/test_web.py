@@ -474,6 +474,16 @@ async def test_a_property_of_which_redis_has_lost_something_is_left_out():
 
 
 @asynchronous
+async def test_elements_are_in_the_order_of_their_labels_however_long_a_number_in_one_is():
+    async with redis_running() as redis:
+        for name, label in (("a", "x 10"), ("b", "x " + "9" * 5000), ("c", "x 2")):
+            redis.rconn.sadd("indi_elements:P:D", name)
+            redis.rconn.hset(f"indi_elementattributes:{name}:P:D", mapping={"name": name, "label": label})
+        found = tools.property_elements(redis.rconn, redis.server, "P", "D")
+        assert [one["name"] for one in found] == ["c", "a", "b"]
+
+
+@asynchronous
 async def test_the_module_as_a_program(tmp_path):
     command = [sys.executable, "-m", "indiredis"]
     with started(*command, "-h", PYTHONPATH=PATH) as program:
