@@ -40,9 +40,7 @@ def make_driver():
 
 def main():
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 7624
-    server = IPyServer(make_driver(), host="localhost", port=port)
-    print(f"The camera is served on localhost:{port}; connect it: indi_setprop -p {port} Camera.CONNECTION.CONNECT=On")
-    server.run()
+    IPyServer(make_driver(), host="localhost", port=port).run()
 
 
 if __name__ == "__main__":

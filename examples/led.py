@@ -78,9 +78,7 @@ def make_driver(led=None):
 
 def main():
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 7624
-    server = IPyServer(make_driver(), host="localhost", port=port)
-    print(f"The LED is served on localhost:{port}; to switch it: indi_setprop -p {port} LED.LIGHT.LAMP=On")
-    server.run()
+    IPyServer(make_driver(), host="localhost", port=port).run()
 
 
 if __name__ == "__main__":

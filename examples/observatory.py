@@ -66,9 +66,7 @@ def make_driver():
 
 def main():
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 7624
-    server = IPyServer(make_driver(), host="localhost", port=port)
-    print(f"A focuser, a filter wheel and a flat panel are served on localhost:{port}")
-    server.run()
+    IPyServer(make_driver(), host="localhost", port=port).run()
 
 
 if __name__ == "__main__":

@@ -145,9 +145,7 @@ def make_drivers(period=0.2):
 
 def main():
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 7624
-    server = IPyServer(*make_drivers(), host="localhost", port=port)
-    print(f"A rain sensor and a roof are served on localhost:{port}; to look at them: indi_getprop -p {port} -m")
-    server.run()
+    IPyServer(*make_drivers(), host="localhost", port=port).run()
 
 
 if __name__ == "__main__":

@@ -79,9 +79,7 @@ def make_driver(period=0.5):
 
 def main():
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 7624
-    server = IPyServer(make_driver(), host="localhost", port=port)
-    print(f"The thermostat is served on localhost:{port}; to look at it: indi_getprop -p {port} -m")
-    server.run()
+    IPyServer(make_driver(), host="localhost", port=port).run()
 
 
 if __name__ == "__main__":

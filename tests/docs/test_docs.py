@@ -176,7 +176,8 @@ def commands(code):
 
 KNOWN = {
     *"cat cd chmod echo head kill ln mkdir mkfifo mv openssl pip pkill python3 ssh sudo journalctl .".split(),
-    *"indi_getprop indi_setprop indiserver indipyserver indipyclient indipyterm indipyweb ~/bin/indiserver PYTHONASYNCIODEBUG=1".split(),
+    *"indi_getprop indi_setprop indiserver indipyserver indipyclient indipyterm indipyweb ~/bin/indiserver".split(),
+    *"PYTHONASYNCIODEBUG=1 PYTHONPATH=~/indipydriver".split(),
 }
 OTHER_MODULES = {"pip", "pytest", "sphinx", "venv"}
 
@@ -205,6 +206,9 @@ def test_commands_in_the_text_exist(code):
             ours = Path(*words[2].split("."), "__main__.py")
             there = [ROOT / ours, ROOT / "companions" / ours]
             assert words[2] in OTHER_MODULES or any(path.exists() for path in there), words
+            if words[2] == "pytest":  # the files that it is given; what --new writes is no snippet
+                named = {SNIPPETS / name for name in words[3:] if name != "test_my_focuser.py"}
+                assert all(path.exists() or (SNIPPETS / "client" / path.name).exists() for path in named), words
         elif words[0] == "python3":
             name = Path(words[1])
             there = [ROOT / name, SNIPPETS / name]

@@ -346,7 +346,16 @@ async def test_it_runs_from_a_bare_checkout(name, way, tmp_path):
         program.interrupt()
         assert await program.wait() == 130
         assert "Traceback" not in program.stderr()
-        assert f"localhost:{port}" in program.stdout()
+        assert f"on localhost port {port}" in program.stderr()
+
+
+@asynchronous
+async def test_it_does_not_say_that_it_serves_when_the_port_is_taken():
+    async with running_server() as server:
+        port = str(server.port)
+        result = await run(sys.executable, "-S", "-m", "examples.led", port, cwd=ROOT)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert re.fullmatch(rf"cannot listen on localhost port {port}: .*\n", result.stderr)
 
 
 @asynchronous
