@@ -27,6 +27,7 @@ from .protocol.escaping import escaped
 from .protocol.limits import Limits
 from .protocol.messages import OneBlob, OneMember, SetVector
 from .protocol.tags import Permission, State, SwitchRule, VectorKind
+from .protocol.values import plain_number
 from .transport.outlet import Outlet
 from .transport.threads import LARGE_WORK, in_thread_if
 from .vectorbase import PropertyVector, ValueVector
@@ -281,6 +282,9 @@ class NumberVector(PermittedVector, ValueVector):
         self, name: str, label: str, group: str, perm: str, state: str, numbermembers: Iterable[NumberMember]
     ) -> None:
         super().__init__(name, label, group, perm, state, numbermembers)
+
+    def _sent_values(self, members: Iterable[NumberMember]) -> list[str]:  # type: ignore[override]  # it has no others
+        return [plain_number(member.membervalue, member.format) for member in members]
 
     def getfloatvalue(self, membername: str) -> float:
         """The value of a member as float; KeyError if there is no such member, TypeError if it cannot be read."""

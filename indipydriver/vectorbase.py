@@ -344,7 +344,11 @@ class PropertyVector(UserDict[str, Any]):
 
     def _defined_values(self) -> list[str]:
         """What a definition says about the values."""
-        return [member.membervalue for member in self.data.values()]
+        return self._sent_values(self.data.values())
+
+    def _sent_values(self, members: Iterable[PropertyMember]) -> list[str]:
+        """Their values as they are sent."""
+        return [member.membervalue for member in members]
 
     def check_definition(self) -> None:
         """Raise LocalProtocolError if no receiver would accept the definition: it is too long, for example."""
@@ -464,7 +468,7 @@ class ValueVector(PropertyVector):
     def _set_frame(self, members: Sequence[PropertyMember], call: Call) -> Frame:
         state, timeout = call.state or self._state, self._sent_timeout(call)
         names = [member.name for member in members]
-        values = [member.membervalue for member in members]
+        values = self._sent_values(members)
         what = ("set", self.devicename, self.name, timeout, *names)
 
         def message() -> SetVector:
