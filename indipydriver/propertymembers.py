@@ -169,7 +169,9 @@ class _WordMember(PropertyMember):
 
 
 SWITCHING: Final = RLock()
-"""Held while one switch is turned On and others Off: threads may assign, and so may a signal handler in between."""
+"""Held while one switch is turned On and others Off, and while they are read to be sent: threads may assign, and so may
+a signal handler in between.
+"""
 
 
 class SwitchMember(_WordMember):
