@@ -15,7 +15,7 @@ from .errors import DefinitionError, LocalProtocolError, NameTypeError, ValueFor
 from .protocol.limits import Limits
 from .protocol.messages import DefMember, OneBlob
 from .protocol.tags import State, SwitchState
-from .protocol.values import file_format, format_number, getfloat
+from .protocol.values import file_format, format_number, getfloat, plain_number
 
 __all__ = [
     "SWITCHING",
@@ -169,7 +169,9 @@ class _WordMember(PropertyMember):
 
 
 SWITCHING: Final = RLock()
-"""Held while one switch is turned On and others Off: threads may assign, and so may a signal handler in between."""
+"""Held while one switch is turned On and others Off, and while they are read to be sent: threads may assign, and so may
+a signal handler in between.
+"""
 
 
 class SwitchMember(_WordMember):
@@ -227,6 +229,9 @@ class TextMember(PropertyMember):
 
 class NumberMember(PropertyMember):
     """A number, kept as text in the form in which it was given.
+
+    Text that is not a plain decimal, as "12:30:00", is sent as one, 12.5; but as it is where the format is INDI's for
+    degrees and hours.
 
     Args:
         format: How clients show it: one printf conversion of a double such as "%.2f", or INDI's
@@ -325,7 +330,8 @@ class NumberMember(PropertyMember):
 
     def _described(self) -> DefMember:
         # An empty format would be printed as nothing by clients in C.
-        return DefMember(self.name, "", self._label, self._format or "%g", self._min, self._max, self._step)
+        limits = map(plain_number, (self._min, self._max, self._step))
+        return DefMember(self.name, "", self._label, self._format or "%g", *limits)
 
     def allowed_range(self) -> tuple[float, float] | None:
         """The values that a client may set; None for any."""

@@ -24,9 +24,11 @@ from .propertymembers import (
 )
 from .protocol.encode import PASSING, encode
 from .protocol.escaping import escaped
+from .protocol.frame import Frame
 from .protocol.limits import Limits
 from .protocol.messages import OneBlob, OneMember, SetVector
 from .protocol.tags import Permission, State, SwitchRule, VectorKind
+from .protocol.values import plain_number
 from .transport.outlet import Outlet
 from .transport.threads import LARGE_WORK, in_thread_if
 from .vectorbase import PropertyVector, ValueVector
@@ -89,6 +91,7 @@ class SwitchVector(PermittedVector, ValueVector):
 
     vectorkind = VectorKind.SWITCH
     _member_class = SwitchMember
+    _values_lock = SWITCHING
 
     def __init__(
         self,
@@ -145,6 +148,11 @@ class SwitchVector(PermittedVector, ValueVector):
             if value == "On":
                 self._make_room(membername)  # including members that were added to `data` later
 
+    def update(self, other: Any = (), /, **values: Any) -> None:
+        """Assign several values; if one of them is wrong, nothing is changed."""
+        with SWITCHING:
+            super().update(other, **values)
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         for member in self.data.values():
@@ -175,11 +183,15 @@ class SwitchVector(PermittedVector, ValueVector):
                 "choose(name) turns one On and the others Off"
             )
 
-    def _send(self, outlet: Outlet, members: Sequence[PropertyMember], call: Call) -> None:
+    def _defined_values(self) -> list[str]:
+        with SWITCHING:
+            return super()._defined_values()
+
+    def _update_frame(self, members: Sequence[PropertyMember], call: Call) -> Frame:
         if self._rule is not SwitchRule.ANY_OF_MANY and any(member.membervalue == "On" for member in members):
             chosen = set(map(id, members))
             members = [member for member in self.data.values() if member.changed or id(member) in chosen]
-        super()._send(outlet, members, call)
+        return super()._update_frame(members, call)
 
     def _in_order(self, members: Sequence[PropertyMember]) -> Sequence[PropertyMember]:
         # Off before On, so that a client that applies them one by one never shows two that are On.
@@ -281,6 +293,9 @@ class NumberVector(PermittedVector, ValueVector):
         self, name: str, label: str, group: str, perm: str, state: str, numbermembers: Iterable[NumberMember]
     ) -> None:
         super().__init__(name, label, group, perm, state, numbermembers)
+
+    def _sent_values(self, members: Iterable[NumberMember]) -> list[str]:  # type: ignore[override]  # it has no others
+        return [plain_number(member.membervalue, member.format) for member in members]
 
     def getfloatvalue(self, membername: str) -> float:
         """The value of a member as float; KeyError if there is no such member, TypeError if it cannot be read."""

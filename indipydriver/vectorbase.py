@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import UserDict
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -344,7 +345,11 @@ class PropertyVector(UserDict[str, Any]):
 
     def _defined_values(self) -> list[str]:
         """What a definition says about the values."""
-        return [member.membervalue for member in self.data.values()]
+        return self._sent_values(self.data.values())
+
+    def _sent_values(self, members: Iterable[PropertyMember]) -> list[str]:
+        """Their values as they are sent."""
+        return [member.membervalue for member in members]
 
     def check_definition(self) -> None:
         """Raise LocalProtocolError if no receiver would accept the definition: it is too long, for example."""
@@ -376,6 +381,8 @@ class PropertyVector(UserDict[str, Any]):
 class ValueVector(PropertyVector):
     """A vector whose updates hold values: all but BLOBs."""
 
+    _values_lock: ClassVar[AbstractContextManager[Any]] = nullcontext()  # where values must fit together
+
     async def send_setVector(
         self,
         message: str = "",
@@ -405,9 +412,13 @@ class ValueVector(PropertyVector):
     async def _send_all(self, call: Call, allvalues: bool = True) -> None:
         outlet = self._outlet()
         if self._is_enabled():
-            members = [member for member in self.data.values() if allvalues or member.changed]
-            if allvalues or members or self._is_commanded or self._is_news(call):
-                self._send(outlet, members, call)
+            frame = None
+            with self._values_lock:
+                members = [member for member in self.data.values() if allvalues or member.changed]
+                if allvalues or members or self._is_commanded or self._is_news(call):
+                    frame = self._update_frame(members, call)
+            if frame is not None:
+                outlet.emit(frame)
             elif self.driver is not None and self.driver.debug_enable:
                 logger.debug("%s %s: nothing to send, because nothing has changed", self.devicename, self.name)
         await outlet.pace()  # even if nothing has been sent: a loop may do nothing else
@@ -437,11 +448,13 @@ class ValueVector(PropertyVector):
         call = self._checked(message, timestamp, timeout, state)
         outlet = self._outlet()
         if self._is_enabled():
-            self._send(outlet, named(self.data, members), call)
+            with self._values_lock:
+                frame = self._update_frame(named(self.data, members), call)
+            outlet.emit(frame)
         await outlet.pace()
 
-    def _send(self, outlet: Outlet, members: Sequence[PropertyMember], call: Call) -> None:
-        """Encode, which may raise; only then is anything changed.
+    def _update_frame(self, members: Sequence[PropertyMember], call: Call) -> Frame:
+        """What is to be sent: encoding it may raise; only then is anything changed.
 
         The flags are cleared first: what a thread assigns meanwhile belongs to the next send.
         """
@@ -459,12 +472,12 @@ class ValueVector(PropertyVector):
             self._is_commanded = was_commanded or self._is_commanded
             raise
         self._apply(call)
-        outlet.emit(frame)
+        return frame
 
     def _set_frame(self, members: Sequence[PropertyMember], call: Call) -> Frame:
         state, timeout = call.state or self._state, self._sent_timeout(call)
         names = [member.name for member in members]
-        values = [member.membervalue for member in members]
+        values = self._sent_values(members)
         what = ("set", self.devicename, self.name, timeout, *names)
 
         def message() -> SetVector:
@@ -486,5 +499,5 @@ class ValueVector(PropertyVector):
             await self._send_all(call)
         except LocalProtocolError:  # a value cannot be sent, but clients must get an answer
             outlet = self._outlet()
-            self._send(outlet, (), call)
+            outlet.emit(self._update_frame((), call))
             await outlet.pace()

@@ -40,6 +40,7 @@ __all__ = [
     "parse_state",
     "parse_switch",
     "parse_timestamp",
+    "plain_number",
 ]
 
 Base64Text: TypeAlias = bytes | bytearray | memoryview
@@ -119,6 +120,25 @@ def _sexagesimal(text: str) -> float:
     except ValueError:
         raise ValueFormatError(f"not a number: {_shown(text)}") from None
     return -number if negative else number
+
+
+def plain_number(text: str, format: str = "") -> str:
+    """The text of a number as it is sent: what is not a plain decimal becomes one, with all its digits.
+
+    libindi 1.9.9 reads what is sexagesimal only as the value in a definition, and takes only the first component of
+    everything else; blanks between components it ignores.
+
+    Args:
+        text: What :func:`getfloat` accepts.
+        format: If it is ``%<w>.<f>m``, components with ``:`` between them stay as they are.
+    """
+    try:
+        float(text)
+    except ValueError:
+        if ":" in text and " " not in text.strip() and _SEXAGESIMAL_FORMAT.match(format):
+            return text
+        return str(getfloat(text))
+    return text
 
 
 # libindi reads the two numbers with %d: a sign is accepted, and leading zeros have no meaning.

@@ -3,13 +3,16 @@
 import copy
 import itertools
 import pickle
+import random
 import sys
 import threading
+from xml.etree import ElementTree as ET
 
 import pytest
 
 import indipydriver as ipd
 from indipydriver.errors import LocalProtocolError
+from indipydriver.propertymembers import SWITCHING
 from indipydriver.testing import DriverHarness, driver_test
 
 
@@ -135,6 +138,83 @@ async def test_threads_that_choose_disturb_no_send():
             stop.set()
             thread.join()
             sys.setswitchinterval(interval)
+
+
+class _Watched(ipd.SwitchMember):
+    """A switch that lets a thread do something whenever it is read."""
+
+    act = None
+
+    @property
+    def membervalue(self):
+        if self.act is not None:
+            self.act()
+        return super().membervalue
+
+    @membervalue.setter
+    def membervalue(self, value):
+        ipd.SwitchMember.membervalue.__set__(self, value)
+
+
+def in_a_thread_unless_locked(function):
+    """Let another thread call the function now, if it would not have to wait for the lock of switches."""
+
+    def work():
+        if SWITCHING.acquire(blocking=False):
+            try:
+                function()
+            finally:
+                SWITCHING.release()
+
+    def act():
+        if threading.current_thread() is main:
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+
+    main = threading.current_thread()
+    return act
+
+
+@pytest.mark.parametrize("rule", ["OneOfMany", "AtMostOne"])
+@driver_test
+async def test_whatever_a_thread_chooses_during_a_send_one_is_on(rule):
+    members = [_Watched(name, None, "On" if name == "A" else "Off") for name in "ABC"]
+    switches = ipd.SwitchVector("S", "", "", "rw", rule, "Idle", members)
+    draw = random.Random(1)
+    shown = {}
+    async with DriverHarness(ipd.IPyDriver(ipd.Device("D", [switches]))) as harness:
+        harness.frames.clear()
+        for member in members:
+            member.act = in_a_thread_unless_locked(lambda: switches.choose(draw.choice("ABC")))
+        for _ in range(6):
+            await switches.send_setVector()
+            await switches.send_setVector(allvalues=False)
+            await switches.send_setVectorMembers(members=[switches.chosen])
+            await switches.send_defVector()
+        await harness.settle()
+        for frame in harness.frames:
+            for one in ET.fromstring(frame.raw):
+                shown[one.get("name")] = one.text
+            assert list(shown.values()).count("On") == 1, frame.raw
+
+
+def test_a_thread_sees_all_that_an_update_assigns_or_nothing_of_it():
+    class Switches(ipd.SwitchVector):
+        def __setitem__(self, name, value):
+            super().__setitem__(name, value)
+            look()
+
+    members = [ipd.SwitchMember(name, None, "On" if name == "A" else "Off") for name in "ABC"]
+    switches = Switches("S", "", "", "rw", "OneOfMany", "Idle", members)
+    seen = []
+    look = in_a_thread_unless_locked(lambda: seen.append(switches.chosen))
+    switches.update({"A": "Off", "B": "On"})
+    switches |= {"B": "Off", "C": "On"}
+    look()
+    assert seen
+    assert None not in seen
+    assert switches.chosen == "C"
 
 
 def test_members_that_come_later_are_kept_to_the_rule():

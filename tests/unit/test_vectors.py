@@ -4,6 +4,7 @@ import asyncio
 import io
 import os
 from datetime import UTC, datetime, timedelta, timezone
+from xml.etree import ElementTree as ET
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -239,7 +240,7 @@ async def test_definitions():
                 f'<defNumberVector device="Dev" name="nu" label="Num L" group="G2" state="Ok" perm="rw" {T} '
                 'timeout="0">'
                 '<defNumber name="n1" label="N 1" format="%8.3f" min="0" max="100.5" step="1">5</defNumber>'
-                '<defNumber name="n2" label="n2" format="%g" min="0" max="0" step="0">1:30:00</defNumber>'
+                '<defNumber name="n2" label="n2" format="%g" min="0" max="0" step="0">1.5</defNumber>'
                 "</defNumberVector>"
             ),
             (
@@ -311,10 +312,39 @@ async def test_some_members():
         await vector.send_setVectorMembers(timestamp=TIME, members="n1")
         start = f'<setNumberVector device="Dev" name="nu" state="Alert" {T} timeout="3"'
         assert await h.taken() == [
-            f'{start}><oneNumber name="n2">1:30:00</oneNumber></setNumberVector>',
+            f'{start}><oneNumber name="n2">1.5</oneNumber></setNumberVector>',
             f"{start} />",
             f'{start}><oneNumber name="n1">5</oneNumber></setNumberVector>',
         ]
+
+
+@driver_test
+async def test_clients_that_read_only_decimals_get_numbers_and_their_limits_right():
+    """libindi's client reads what is sexagesimal only as the value in a definition, and else its first component."""
+    given = {"g": "12:30:00", "p": "-0 30", "plain": "1.50", "empty": "", "m": "12:30:00", "blanks": "12 30 00"}
+    formats = {"g": "%g", "p": "%.2f deg", "m": "%9.6m", "blanks": "%9.6m"}
+    members = [
+        ipd.NumberMember(name, None, formats.get(name, ""), "-23:30", "23:30:00", "0:30", value)
+        for name, value in given.items()
+    ]
+    vector = ipd.NumberVector("nu", "", "", "rw", "Ok", members)
+    sent = {"g": "12.5", "p": "-0.5", "plain": "1.50", "empty": "0.0", "m": "12:30:00", "blanks": "12.5"}
+    async with harness(vector) as h:
+        for _ in range(3):  # the second fills in a form, if there is one
+            await vector.send_defVector()
+            (definition,) = [ET.fromstring(text) for text in await h.taken()]
+            assert {member.get("name"): member.text for member in definition} == sent
+            for member in definition:
+                assert [member.get(key) for key in ("min", "max", "step")] == ["-23.5", "23.5", "0.5"]
+            await vector.send_setVector()
+            await vector.send_setVectorMembers(members=list(given))
+            for update in await h.taken():
+                assert {member.get("name"): member.text for member in ET.fromstring(update)} == sent
+        assert dict(vector) == given
+        vector.data["m"].format = "%.1f"
+        await vector.send_setVector()
+        (update,) = [ET.fromstring(text) for text in await h.taken()]
+        assert update.find("*[@name='m']").text == "12.5"
 
 
 @driver_test
