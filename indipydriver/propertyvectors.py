@@ -150,8 +150,9 @@ class SwitchVector(PermittedVector, ValueVector):
 
     def update(self, other: Any = (), /, **values: Any) -> None:
         """Assign several values; if one of them is wrong, nothing is changed."""
+        given = {**dict(other), **values}  # which may take time
         with SWITCHING:
-            super().update(other, **values)
+            super().update(given)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -217,6 +217,22 @@ def test_a_thread_sees_all_that_an_update_assigns_or_nothing_of_it():
     assert switches.chosen == "C"
 
 
+def test_values_that_an_update_has_to_wait_for_hold_up_no_thread():
+    """As those that are read from pins, one by one."""
+    switches = vector(on="A")
+    seen = []
+    look = in_a_thread_unless_locked(lambda: seen.append(switches.chosen))
+
+    def pins():
+        for name in "AB":
+            look()
+            yield name, "On" if name == "B" else "Off"
+
+    switches.update(pins())
+    assert seen == ["A", "A"]
+    assert switches.chosen == "B"
+
+
 def test_members_that_come_later_are_kept_to_the_rule():
     """As the filters that are found when a wheel is connected."""
     switches = vector(on="A")
