@@ -12,8 +12,8 @@ import pytest
 
 import indipydriver as ipd
 from indipydriver.errors import LocalProtocolError
-from indipydriver.propertymembers import SWITCHING
 from indipydriver.testing import DriverHarness, driver_test
+from tests.support.together import in_a_thread_unless_locked
 
 
 def vector(rule="OneOfMany", on="A", perm="rw"):
@@ -154,26 +154,6 @@ class _Watched(ipd.SwitchMember):
     @membervalue.setter
     def membervalue(self, value):
         ipd.SwitchMember.membervalue.__set__(self, value)
-
-
-def in_a_thread_unless_locked(function):
-    """Let another thread call the function now, if it would not have to wait for the lock of switches."""
-
-    def work():
-        if SWITCHING.acquire(blocking=False):
-            try:
-                function()
-            finally:
-                SWITCHING.release()
-
-    def act():
-        if threading.current_thread() is main:
-            thread = threading.Thread(target=work)
-            thread.start()
-            thread.join()
-
-    main = threading.current_thread()
-    return act
 
 
 @pytest.mark.parametrize("rule", ["OneOfMany", "AtMostOne"])
