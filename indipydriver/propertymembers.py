@@ -18,7 +18,7 @@ from .protocol.tags import State, SwitchState
 from .protocol.values import file_format, format_number, getfloat, plain_number
 
 __all__ = [
-    "SWITCHING",
+    "TOGETHER",
     "BLOBMember",
     "BLOBSource",
     "LightMember",
@@ -168,9 +168,9 @@ class _WordMember(PropertyMember):
         return as_text(value)
 
 
-SWITCHING: Final = RLock()
-"""Held while one switch is turned On and others Off, and while they are read to be sent: threads may assign, and so may
-a signal handler in between.
+TOGETHER: Final = RLock()
+"""Held while one switch is turned On and others Off, or several values are assigned, and while all are read to be sent:
+threads may assign, and so may a signal handler in between.
 """
 
 
@@ -199,7 +199,7 @@ class SwitchMember(_WordMember):
     @membervalue.setter
     def membervalue(self, value: Any) -> None:
         value = self._checked(value)
-        with SWITCHING:
+        with TOGETHER:
             if value == "On" and self.before_on is not None:
                 self.before_on(self.name)
             if value != self._membervalue:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from .arguments import Call, named, timestamp_string, word
 from .errors import LocalProtocolError
 from .propertymembers import (
-    SWITCHING,
+    TOGETHER,
     BLOBMember,
     BLOBSource,
     LightMember,
@@ -91,7 +91,6 @@ class SwitchVector(PermittedVector, ValueVector):
 
     vectorkind = VectorKind.SWITCH
     _member_class = SwitchMember
-    _values_lock = SWITCHING
 
     def __init__(
         self,
@@ -120,7 +119,7 @@ class SwitchVector(PermittedVector, ValueVector):
     @property
     def chosen(self) -> str | None:
         """The name of the switch that is On, the first if there are several; None if there is none."""
-        with SWITCHING:
+        with TOGETHER:
             return next((name for name, member in self.data.items() if member.membervalue == "On"), None)
 
     def choose(self, membername: str | None) -> None:
@@ -137,21 +136,16 @@ class SwitchVector(PermittedVector, ValueVector):
             raise ValueError(f"one switch of {self.name!r} must be On, as its rule is OneOfMany")
         if membername is not None and membername not in self.data:
             raise self._unknown(membername)
-        with SWITCHING:
+        with TOGETHER:
             self._turn_off_others(membername)
             if membername is not None:
                 self.data[membername].membervalue = "On"
 
     def __setitem__(self, membername: str, value: Any) -> None:
-        with SWITCHING:
+        with TOGETHER:
             super().__setitem__(membername, value)
             if value == "On":
                 self._make_room(membername)  # including members that were added to `data` later
-
-    def update(self, other: Any = (), /, **values: Any) -> None:
-        """Assign several values; if one of them is wrong, nothing is changed."""
-        with SWITCHING:
-            super().update(other, **values)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -175,17 +169,13 @@ class SwitchVector(PermittedVector, ValueVector):
         """Raise LocalProtocolError if more switches are On than the rule allows."""
         if self._rule is SwitchRule.ANY_OF_MANY:
             return
-        with SWITCHING:
+        with TOGETHER:
             on = [name for name, member in self.data.items() if member.membervalue == "On"]
         if len(on) > 1:
             raise LocalProtocolError(
                 f"{', '.join(on)} of {self.name!r} are On, but its rule is {self._rule}: "
                 "choose(name) turns one On and the others Off"
             )
-
-    def _defined_values(self) -> list[str]:
-        with SWITCHING:
-            return super()._defined_values()
 
     def _update_frame(self, members: Sequence[PropertyMember], call: Call) -> Frame:
         if self._rule is not SwitchRule.ANY_OF_MANY and any(member.membervalue == "On" for member in members):

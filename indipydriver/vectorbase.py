@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from collections import UserDict
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from .arguments import Call, attribute, named, seconds, word
 from .errors import DefinitionError, LocalProtocolError, NotRunning
 from .fixed import listed
-from .propertymembers import PropertyMember, as_text, check_name
+from .propertymembers import TOGETHER, PropertyMember, as_text, check_name
 from .protocol.encode import encode
 from .protocol.forms import Forms
 from .protocol.frame import Frame
@@ -174,8 +173,9 @@ class PropertyVector(UserDict[str, Any]):
             if membername not in self.data:
                 raise self._unknown(membername)
             self.data[membername].check(value)
-        for membername, value in given.items():
-            self._assign(membername, value)
+        with TOGETHER:
+            for membername, value in given.items():
+                self._assign(membername, value)
 
     def _assign(self, membername: str, value: Any) -> None:
         """Assign one of several values, which have been checked."""
@@ -345,7 +345,8 @@ class PropertyVector(UserDict[str, Any]):
 
     def _defined_values(self) -> list[str]:
         """What a definition says about the values."""
-        return self._sent_values(self.data.values())
+        with TOGETHER:
+            return self._sent_values(self.data.values())
 
     def _sent_values(self, members: Iterable[PropertyMember]) -> list[str]:
         """Their values as they are sent."""
@@ -381,8 +382,6 @@ class PropertyVector(UserDict[str, Any]):
 class ValueVector(PropertyVector):
     """A vector whose updates hold values: all but BLOBs."""
 
-    _values_lock: ClassVar[AbstractContextManager[Any]] = nullcontext()  # where values must fit together
-
     async def send_setVector(
         self,
         message: str = "",
@@ -413,7 +412,7 @@ class ValueVector(PropertyVector):
         outlet = self._outlet()
         if self._is_enabled():
             frame = None
-            with self._values_lock:
+            with TOGETHER:
                 members = [member for member in self.data.values() if allvalues or member.changed]
                 if allvalues or members or self._is_commanded or self._is_news(call):
                     frame = self._update_frame(members, call)
@@ -448,7 +447,7 @@ class ValueVector(PropertyVector):
         call = self._checked(message, timestamp, timeout, state)
         outlet = self._outlet()
         if self._is_enabled():
-            with self._values_lock:
+            with TOGETHER:
                 frame = self._update_frame(named(self.data, members), call)
             outlet.emit(frame)
         await outlet.pace()

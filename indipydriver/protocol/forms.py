@@ -110,7 +110,8 @@ class Forms:
             return frame
         if comes_again or what in self._seen:
             if len(forms) >= _MOST_FORMS:
-                del forms[next(iter(forms))]
+                # A thread may send while the event loop answers a request: neither changes what the other looks at.
+                forms = self._forms = dict(list(forms.items())[1:])
             forms[what] = _form_of(made)
         elif len(self._seen) >= _MOST_FORMS:
             self._seen = {what}

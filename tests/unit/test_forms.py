@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable, Iterator
+from typing import ClassVar
 
 import pytest
 
@@ -112,6 +114,42 @@ def test_few_forms_are_kept_and_the_oldest_goes() -> None:
     for what in range(9):
         sent(forms, what, messages, comes_again=True)
     assert list(forms._forms) == list(range(1, 9))
+
+
+class _Key(str):
+    """Something to be sent; whoever looks it up lets a thread run, when that is set."""
+
+    __slots__ = ()
+    interrupt: ClassVar[Callable[[], None] | None] = None
+
+    def __hash__(self) -> int:
+        interrupt, _Key.interrupt = _Key.interrupt, None
+        if interrupt is not None:
+            interrupt()
+        return super().__hash__()
+
+
+def test_two_threads_that_send_new_things_at_once_disturb_neither() -> None:
+    """As when a thread sends some members, then others, while the event loop defines the vector for clients."""
+    forms = Forms()
+
+    def send(what: str) -> None:
+        forms.encode(_Key(what), State.OK, "t", "", ["1", "2"], lambda: NUMBERS, comes_again=True)
+
+    for step in range(60):
+        for number in range(20):
+            send(f"{step} {number}")
+        counted = iter(range(step % 20))
+
+        def interrupt(counted: Iterator[int] = counted, step: int = step) -> None:
+            if next(counted, None) is None:
+                send(f"{step} other")
+            else:
+                _Key.interrupt = interrupt
+
+        _Key.interrupt = interrupt
+        send(f"{step} last")
+        _Key.interrupt = None
 
 
 def test_what_is_too_long_only_with_its_gaps_filled_is_encoded() -> None:

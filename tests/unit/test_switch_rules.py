@@ -12,8 +12,8 @@ import pytest
 
 import indipydriver as ipd
 from indipydriver.errors import LocalProtocolError
-from indipydriver.propertymembers import SWITCHING
 from indipydriver.testing import DriverHarness, driver_test
+from tests.support.together import in_a_thread_unless_locked
 
 
 def vector(rule="OneOfMany", on="A", perm="rw"):
@@ -156,26 +156,6 @@ class _Watched(ipd.SwitchMember):
         ipd.SwitchMember.membervalue.__set__(self, value)
 
 
-def in_a_thread_unless_locked(function):
-    """Let another thread call the function now, if it would not have to wait for the lock of switches."""
-
-    def work():
-        if SWITCHING.acquire(blocking=False):
-            try:
-                function()
-            finally:
-                SWITCHING.release()
-
-    def act():
-        if threading.current_thread() is main:
-            thread = threading.Thread(target=work)
-            thread.start()
-            thread.join()
-
-    main = threading.current_thread()
-    return act
-
-
 @pytest.mark.parametrize("rule", ["OneOfMany", "AtMostOne"])
 @driver_test
 async def test_whatever_a_thread_chooses_during_a_send_one_is_on(rule):
@@ -215,6 +195,22 @@ def test_a_thread_sees_all_that_an_update_assigns_or_nothing_of_it():
     assert seen
     assert None not in seen
     assert switches.chosen == "C"
+
+
+def test_values_that_an_update_has_to_wait_for_hold_up_no_thread():
+    """As those that are read from pins, one by one."""
+    switches = vector(on="A")
+    seen = []
+    look = in_a_thread_unless_locked(lambda: seen.append(switches.chosen))
+
+    def pins():
+        for name in "AB":
+            look()
+            yield name, "On" if name == "B" else "Off"
+
+    switches.update(pins())
+    assert seen == ["A", "A"]
+    assert switches.chosen == "B"
 
 
 def test_members_that_come_later_are_kept_to_the_rule():

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import itertools
 import os
 from datetime import UTC, datetime, timedelta, timezone
 from xml.etree import ElementTree as ET
@@ -13,6 +14,7 @@ import indipydriver as ipd
 from indipydriver.errors import DefinitionError, IndiError, LocalProtocolError
 from indipydriver.propertyvectors import timestamp_string
 from indipydriver.testing import DriverHarness, driver_test
+from tests.support.together import in_a_thread_unless_locked
 
 TIME = datetime(2026, 1, 2, 3, 4, 5)
 T = 'timestamp="2026-01-02T03:04:05"'
@@ -345,6 +347,49 @@ async def test_clients_that_read_only_decimals_get_numbers_and_their_limits_righ
         await vector.send_setVector()
         (update,) = [ET.fromstring(text) for text in await h.taken()]
         assert update.find("*[@name='m']").text == "12.5"
+
+
+@driver_test
+async def test_what_a_thread_updates_together_is_sent_together():
+    """A right ascension with the declination of another place would be a third one."""
+
+    class Number(ipd.NumberMember):
+        @property
+        def membervalue(self):
+            value = super().membervalue
+            act()
+            return value
+
+        @membervalue.setter
+        def membervalue(self, value):
+            ipd.NumberMember.membervalue.__set__(self, value)
+
+    class Numbers(ipd.NumberVector):
+        def __setitem__(self, name, value):
+            super().__setitem__(name, value)
+            look()
+
+    def nothing():
+        pass
+
+    act = look = nothing
+    vector = Numbers("nu", "", "", "ro", "Ok", [Number("RA"), Number("DEC")])
+    steps = itertools.count(1)
+    seen = []
+    async with harness(vector) as h:
+        act = in_a_thread_unless_locked(lambda: vector.update(dict.fromkeys(vector, next(steps))))
+        await vector.send_setVector()
+        await vector.send_setVector(allvalues=False)
+        await vector.send_setVectorMembers(members=["RA", "DEC"])
+        await vector.send_defVector()
+        act = nothing
+        for text in await h.taken():
+            right_ascension, declination = [member.text for member in ET.fromstring(text)]
+            assert right_ascension == declination
+        look = in_a_thread_unless_locked(lambda: seen.append([vector["RA"], vector["DEC"]]))
+        vector.update(RA=1000, DEC=1000)
+        look()
+        assert [len(set(pair)) for pair in seen] == [1]
 
 
 @driver_test
