@@ -158,6 +158,10 @@ class Instrument(Parts):
             raise Refused("The device is not connected")
         self.whole._order.check(name)
 
+    def _arrival(self) -> int:
+        """The place of the present command in the order of arrival; 0 if it has none."""
+        return self.whole._order.arrival()  # type: ignore[no-any-return]
+
     def _abandon(self, *names: str, told: Sequence[str] = ()) -> list[Operation]:
         """Cancel operations because of the present command; earlier commands for them are not carried out.
 
