@@ -178,6 +178,11 @@ class Dome(Parking, Slaving, Backlash):
             self._choose(_MOTION, None)
         super()._after_interruption()
 
+    def _forget(self) -> None:
+        if self._has(_SHUTTER):
+            self._choose(_SHUTTER, None)
+        super()._forget()
+
     async def _prepare(self) -> None:
         if self._has(_SHUTTER):
             self._bound[_SHUTTER].state = State.IDLE if self._chosen(_SHUTTER) is None else State.OK

@@ -245,6 +245,12 @@ class Mount(Parking, Site, Paddle):
             self._choose(_HOME, None)
         super()._after_interruption()
 
+    def _forget(self) -> None:
+        self._follows = False
+        if self._has(_PIER):
+            self._choose(_PIER, None)
+        super()._forget()
+
     async def _prepare(self) -> None:
         self._following = asyncio.Lock()
         self._modes = deque(maxlen=_MOST_MODES)
