@@ -189,6 +189,12 @@ class Camera(Streaming):
         self._drop_cooler()
         super()._after_interruption()
 
+    def _forget(self) -> None:
+        if self._has(_COOLER):
+            self._choose(_COOLER, "COOLER_OFF")
+            self._vector(_POWER)["CCD_COOLER_VALUE"] = 0
+        super()._forget()
+
     # --- exposing ---
 
     def _sensor(self, chip: Chip) -> Sensor:

@@ -66,6 +66,10 @@ class DustCap(Instrument):
             self._choose(_PARK, None)
         super()._after_interruption()
 
+    def _forget(self) -> None:
+        self._choose(_PARK, None)
+        super()._forget()
+
     async def _on_cap_park(self, values: dict[str, Any]) -> None:
         member = await self._pick(_PARK, values)
         if member is None:
@@ -146,6 +150,10 @@ class LightBox(Instrument):
             set_limits(made[-1].vector, _VALUE, 0, self.brightest)
             made.append(self._bind(find(_PRESETS, Interface.LIGHT_BOX), self._on_presets, shown=False))
         return [*made, *super()._standard()]
+
+    def _forget(self) -> None:
+        self._choose(_LIGHT, _OFF)
+        super()._forget()
 
     async def _on_light(self, values: dict[str, Any]) -> None:
         await self._set_up(_LIGHT, values, self.set_light, _ON)

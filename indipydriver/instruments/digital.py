@@ -93,6 +93,11 @@ class Outputs(_Labelled):
         self._take_labels(_OUTPUT)
         await super()._prepare()
 
+    def _forget(self) -> None:
+        for n in range(1, len(self.outputs) + 1):
+            self._choose(_OUTPUT.format(n), "OFF")
+        super()._forget()
+
     async def _on_output(self, number: int, values: dict[str, Any]) -> None:
         name, pulse = _OUTPUT.format(number), _PULSE.format(number - 1)
         member = await self._pick(name, values)

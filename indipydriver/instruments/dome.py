@@ -36,6 +36,7 @@ class Dome(Parking, Slaving, Backlash):
     Azimuths are degrees from the north through the east. A dome that turns can follow the mount in ACTIVE_DEVICES: the
     opening is then where the telescope looks through the dome, as far as clients have set the size of the dome and the
     position of the mount in it. A dome that is stopped no longer follows the mount.
+    One that cannot turn says so, and tries again when the mount has moved on, or clients have sent a command.
 
     Attributes:
         park_azimuth: Where a dome is parked initially; clients may change it.
@@ -177,6 +178,11 @@ class Dome(Parking, Slaving, Backlash):
             self._choose(_MOTION, None)
         super()._after_interruption()
 
+    def _forget(self) -> None:
+        if self._has(_SHUTTER):
+            self._choose(_SHUTTER, None)
+        super()._forget()
+
     async def _prepare(self) -> None:
         if self._has(_SHUTTER):
             self._bound[_SHUTTER].state = State.IDLE if self._chosen(_SHUTTER) is None else State.OK
@@ -226,7 +232,7 @@ class Dome(Parking, Slaving, Backlash):
 
         async def then(end: End) -> None:
             await self._rest()
-            self._note_turn(end, follows)
+            self._note_turn(end, azimuth if follows else None)
 
         await self._perform(
             name,
@@ -364,6 +370,7 @@ class Dome(Parking, Slaving, Backlash):
             await self._send(_PARK, State.ALERT, message=message)
             await self._button(_MOTION, State.IDLE)
             return
+        self._try_again()
         self._sets_out(wanted, is_to_stop=self._holds_shutter and not self._parking_moves_shutter(wanted))
         self._is_to_stop = self._is_to_stop and self._turns  # a roof reverses, or goes on
         after = self._operations.drop(_ABS, _REL, _MOTION, _PARK)

@@ -68,6 +68,10 @@ class FilterWheel(Instrument):
             *super()._standard(),
         ]
 
+    def _forget(self) -> None:
+        self._has_arrived = False  # it may have turned by itself
+        super()._forget()
+
     async def _prepare(self) -> None:
         names = self._vector(_NAME)
         if len(names) != len(self.filters):

@@ -36,6 +36,9 @@ class Instrument(Parts):
     ConnectionError anywhere if the hardware is lost: the device is then disconnected, and clients are told. Any other
     exception makes the present command fail.
 
+    Lost hardware may have been without power, so tracking, cooling, and outputs that were on count as off when it is
+    connected again, and where a shutter or a cap is counts as unknown, unless connect() assigns what the hardware says.
+
     Args:
         devicename: As for :class:`PropertyDevice`.
         vectors: As for :class:`PropertyDevice`; they are defined all the time.
@@ -94,6 +97,9 @@ class Instrument(Parts):
 
     def _after_interruption(self) -> None:
         """Called when disconnecting has cancelled everything: note what may have been stopped half-way."""
+
+    def _forget(self) -> None:
+        """Called when the hardware has been lost: it may be without power, so what was known of it no longer counts."""
 
     def _check_guiding(self) -> None:
         """Raise Refused if it cannot guide now."""
@@ -157,6 +163,10 @@ class Instrument(Parts):
         if not self.connected and not self._bound[name].is_permanent:
             raise Refused("The device is not connected")
         self.whole._order.check(name)
+
+    def _arrival(self) -> int:
+        """The place of the present command in the order of arrival; 0 if it has none."""
+        return self.whole._order.arrival()  # type: ignore[no-any-return]
 
     def _abandon(self, *names: str, told: Sequence[str] = ()) -> list[Operation]:
         """Cancel operations because of the present command; earlier commands for them are not carried out.
@@ -333,6 +343,9 @@ class Instrument(Parts):
                     self.warning(f"While disconnecting: {words_of(error)}")
                     logger.warning("%s.disconnect failed", type(one).__name__, exc_info=error)
                 closed.append(one)
+            if state is State.ALERT:
+                for one in self._everything():
+                    one._forget()
             self._close_line()
             self._choose("CONNECTION", "DISCONNECT")
             await self._send("CONNECTION", state)

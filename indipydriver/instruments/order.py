@@ -43,13 +43,17 @@ class CommandOrder:
         finally:
             self._handled.pop(task, None)
 
+    def arrival(self) -> int:
+        """The place of this task's command in the order of arrival; 0 if it has none."""
+        return self._handled.get(asyncio.current_task(), 0)
+
     def stop(self, names: Iterable[str]) -> None:
         """Note that the command of this task stops these properties: no earlier command for them begins any more."""
-        arrival = self._handled.get(asyncio.current_task(), 0)
+        arrival = self.arrival()
         for name in names:
             self._stopped[name] = max(arrival, self._stopped.get(name, 0))
 
     def check(self, name: str) -> None:
         """Raise Overtaken if the command of this task must not begin; a task without a command always may."""
-        if 0 < self._handled.get(asyncio.current_task(), 0) < self._stopped.get(name, 0):
+        if 0 < self.arrival() < self._stopped.get(name, 0):
             raise Overtaken

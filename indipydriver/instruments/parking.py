@@ -83,6 +83,7 @@ class Parking(Instrument):
     _is_parked = False  # or was, before it started to move
     _is_half_way = False  # it is on the way, or was stopped on the way
     _is_told = False  # the author has said so, since it began to connect
+    _is_noted = True  # the file says what is known here, or what another driver has written since
     _is_to_park = False  # the target of _park while it runs
     _is_to_stop = False  # what it did before it was redirected must be stopped first
 
@@ -93,7 +94,7 @@ class Parking(Instrument):
 
     @parked.setter
     def parked(self, parked: bool) -> None:
-        self._is_parked, self._is_told = parked, True
+        self._is_parked, self._is_told, self._is_noted = parked, True, False
         if self._has(self._park) and self._park not in self._operations:
             self._is_half_way = False
             self._put(self._park, {"PARK": parked, "UNPARK": not parked}, State.OK)
@@ -143,27 +144,30 @@ class Parking(Instrument):
     async def _prepare(self) -> None:
         self._saving = asyncio.Lock()
         if self._park in self._bound:
-            data = None
+            data, is_known = None, self._is_noted
             try:
                 async with asyncio.timeout(LONGEST_LOAD):
                     data = await SETTINGS.run(read_park_data, self._park_key())
             except TimeoutError:
+                is_known = False
                 self.warning("The parking data cannot be read: it takes too long")
             except OSError as error:
+                is_known = False
                 self.warning(words_of(error))
             if data is None:
                 self.info(f"No parking data found: the {self._park_what} is taken to be unparked.")
             else:
                 self._take_park_place([axis for axis in (data.axis1, data.axis2) if axis is not None])
-            self._take_park_state(data)
+            self._take_park_state(data, is_known)
         await super()._prepare()
 
-    def _take_park_state(self, data: ParkData | None) -> None:
-        """Take over whether it is parked; the hardware takes precedence over the file."""
+    def _take_park_state(self, data: ParkData | None, is_known: bool) -> None:
+        """Take over whether it is parked; the hardware takes precedence over the file, if what that says is known."""
         is_parked, is_half_way = self._is_parked, self._is_half_way and not self._is_told
-        if data is not None and not self._is_told and not is_half_way:
-            is_parked, is_half_way = is_parked or data.parked is not False, data.parked is None
-        self.parked = is_parked
+        if is_known and not self._is_told:
+            is_parked = data is not None and data.parked is not False
+            is_half_way = data is not None and data.parked is None
+        self.parked, self._is_noted = is_parked, self._is_noted
         self._is_half_way = is_half_way
         self._bound[self._park].state = self._park_state()
         if is_half_way:
@@ -189,6 +193,7 @@ class Parking(Instrument):
 
     async def _save_park(self) -> bool:
         """Write the file, before clients are told; False if that fails."""
+        self._is_noted = False
         async with self._saving:  # the latest state is written last
             place: list[float | None] = [*self.park_position, None, None]
             data = ParkData(None if self._is_half_way else self._is_parked, place[0], place[1])
@@ -197,6 +202,7 @@ class Parking(Instrument):
             except OSError as error:
                 self.error(f"The parking data could not be saved: {words_of(error)}")
                 return False
+            self._is_noted = data.parked == (None if self._is_half_way else self._is_parked)
         return True
 
     async def _note_park(self) -> None:

@@ -195,6 +195,12 @@ class PowerBox(Instrument):
         made.append(self._bind(labels, partial(self._store, kind.named), members=texts, permanent=True))
         return made
 
+    def _forget(self) -> None:
+        for kind in _OUTPUT_KINDS:
+            if self._has(kind.switched):
+                self._choose(kind.switched, None)
+        super()._forget()
+
     async def _prepare(self) -> None:
         """Save new labels. They are shown at the next connection, because clients do not update labels."""
         for kind in _OUTPUT_KINDS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import atan2, cos, degrees, radians, sin, sqrt
@@ -20,7 +19,7 @@ __all__ = ["DomeShape", "Slaving", "opening_azimuth"]
 _SLAVING, _ENABLE, _DISABLE = "DOME_AUTOSYNC", "DOME_AUTOSYNC_ENABLE", "DOME_AUTOSYNC_DISABLE"
 _PARAMS, _SIDE, _SHAPE = "DOME_PARAMS", "DM_OTA_SIDE", "DOME_MEASUREMENTS"
 _MOUNT: Final = "ACTIVE_TELESCOPE"
-_FOLLOW_RETRY: Final = 30.0  # seconds after which a dome that could not follow tries again
+_LEAST_NEWS: Final = 0.5  # degrees by which the mount must have moved on, if the dome could not follow, to try again
 _SIDES: Final = {"PIER_EAST": -1, "PIER_WEST": 1}
 
 
@@ -75,6 +74,11 @@ def _north_east_up(hour_angle: float, dec: float, latitude: float) -> tuple[floa
     return cos(phi) * pole - sin(phi) * south, -west, cos(phi) * south + sin(phi) * pole
 
 
+def _between(azimuth: float, other: float) -> float:
+    """The angle between two azimuths."""
+    return abs((azimuth - other + 180) % 360 - 180)
+
+
 class Slaving(Instrument):
     """A dome that follows the mount in ACTIVE_DEVICES when clients tell it to."""
 
@@ -88,8 +92,9 @@ class Slaving(Instrument):
         )
     }
 
-    _retry_at = 0.0  # by the clock of the event loop: before that it does not try to follow
+    _stuck_for: float | None = None  # the azimuth to which it could not turn with the mount
     _trouble: str | None = None  # why it could not follow, as clients have been told
+    _is_behind = False  # it could not follow, and has not followed since
 
     def _slaving_bounds(self) -> list[Bound]:
         table = Interface.DOME
@@ -119,7 +124,7 @@ class Slaving(Instrument):
     # --- commands ---
 
     async def _on_slaving(self, values: dict[str, Any]) -> None:
-        self._note_turn(End.DONE)  # perhaps it can now
+        self._try_again()  # perhaps it can now
         await self._store_choice(_SLAVING, values)
 
     async def _on_side(self, values: dict[str, Any]) -> None:
@@ -139,12 +144,19 @@ class Slaving(Instrument):
             self.warning("The dome has stopped: it no longer follows the mount.")
             self._put(_SLAVING, {_ENABLE: False, _DISABLE: True}, State.OK)
 
-    def _note_turn(self, end: End, follows: bool = False) -> None:
-        """Note that it has turned, or has failed to; or that it is to try again."""
-        if end is End.FAILED and follows:
-            self._retry_at = asyncio.get_running_loop().time() + _FOLLOW_RETRY
+    def _try_again(self) -> None:
+        """Note that clients have done something: perhaps it can follow now, and if not, they are told."""
+        self._stuck_for = self._trouble = None
+
+    def _note_turn(self, end: End, azimuth: float | None = None) -> None:
+        """Note that it has turned, or has failed to; with the mount, if there is an azimuth."""
+        if azimuth is not None and end is End.FAILED:
+            self._stuck_for, self._is_behind = azimuth, True
         elif end is End.DONE:
-            self._retry_at, self._trouble = 0.0, None
+            self._try_again()
+            if azimuth is not None and self._is_behind:
+                self._is_behind = False
+                self.info("The dome follows the mount again.")
 
     def _failed(self, what: str, error: BaseException) -> str:
         if what.endswith("._turn_with_mount") and not isinstance(error, ConnectionError):
@@ -154,20 +166,21 @@ class Slaving(Instrument):
         return super()._failed(what, error)
 
     async def _prepare(self) -> None:
-        self._note_turn(End.DONE)
+        self._try_again()
+        self._is_behind = False
         await super()._prepare()
 
     async def _poll_standard(self) -> None:
         await super()._poll_standard()
         if not self._has(_SLAVING) or not self._is_on(_SLAVING, _ENABLE) or not self._may_follow():
             return
-        if asyncio.get_running_loop().time() < self._retry_at:
-            return
         azimuth = self._wanted_azimuth()
         if azimuth is None:
             return
-        away = abs((azimuth - self._opening() + 180) % 360 - 180)
-        if away > self._get(_PARAMS, "AUTOSYNC_THRESHOLD"):
+        threshold = self._get(_PARAMS, "AUTOSYNC_THRESHOLD")
+        if self._stuck_for is not None and _between(azimuth, self._stuck_for) <= max(threshold, _LEAST_NEWS):
+            return
+        if _between(azimuth, self._opening()) > threshold:
             await self._turn_opening(azimuth)
 
     def _wanted_azimuth(self) -> float | None:

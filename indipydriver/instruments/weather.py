@@ -129,6 +129,8 @@ class WeatherStation(Place):
 
     async def _prepare(self) -> None:
         self._vector(_OVERRIDE)["OVERRIDE"] = "Off"  # a value from another night
+        for name in (_STATUS, _SAFETY):
+            self._vector(name).update(dict.fromkeys(self._vector(name), State.IDLE))
         await super()._prepare()
 
     # --- reading ---

@@ -389,11 +389,25 @@ async def test_a_dome_that_cannot_follow_says_so_once(monkeypatch):
         await client.set_text(name, "ACTIVE_DEVICES", ACTIVE_TELESCOPE=other)
         await client.set_switch(name, "DOME_AUTOSYNC", DOME_AUTOSYNC_ENABLE="On")
         await client.advance(300)
-        assert 5 < device.log.count("turn") < 20
+        assert device.log.count("turn") == 1
+        ra, dec = mount.coordinates
+        mount.coordinates = ra - 0.02, dec  # less than the threshold
+        await client.advance(10)
+        assert device.log.count("turn") == 1
+        mount.coordinates = ra - 1, dec
+        await client.advance(300)
+        assert device.log.count("turn") == 2
         assert [text for text in client.texts if "jammed" in text] == ["[ERROR] jammed"]
+        await client.set_switch(name, "DOME_AUTOSYNC", DOME_AUTOSYNC_ENABLE="On")
+        await client.advance(300)
+        assert device.log.count("turn") == 3
+        assert [text for text in client.texts if "jammed" in text] == ["[ERROR] jammed"] * 2
         device.jam = 0
+        assert "[INFO] The dome follows the mount again." not in client.texts
+        mount.coordinates = ra - 2, dec
         await client.advance(40)
         assert "turned" in device.log
+        assert client.texts.count("[INFO] The dome follows the mount again.") == 1
 
 
 @driver_test

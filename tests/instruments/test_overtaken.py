@@ -218,3 +218,46 @@ async def test_the_abort_of_a_part_leaves_the_others_alone():
         await asyncio.gather(*moves, client.press("FOCUS_ABORT_MOTION", "ABORT"))
         await client.advance(20)
         assert focuser.log[-1] == "abort"
+
+
+class SlowToSync(AMount):
+    async def sync(self, ra, dec):
+        await self._move(f"sync {ra:g}")
+
+
+@driver_test
+async def test_coordinates_that_wait_are_for_what_was_chosen_when_they_came():
+    async with Session(SlowToSync()) as client:
+        device = await client.connect()
+        device.seconds = 1.0
+        device.parked = False
+        for mode, ra in (("SYNC", 1), ("TRACK", 2), ("SYNC", 3)):
+            await client.press("ON_COORD_SET", mode)
+            await client.number(EOD, RA=ra, DEC=1)
+        await client.press("ON_COORD_SET", "SLEW")
+        await client.advance(5)
+        assert device.log == ["sync 1", 2]  # it cannot be synchronised while it slews
+        assert device.tracking
+        await client.press("ON_COORD_SET", "SYNC")
+        await client.number(EOD, RA=5, DEC=1)
+        await client.advance(2)
+        assert device.log[-1] == "sync 5"
+
+
+@driver_test
+async def test_modes_that_change_for_ever_are_not_remembered_for_ever():
+    async with Session(SlowToSync()) as client:
+        device = await client.connect()
+        device.parked = False
+        await client.press("ON_COORD_SET", "SYNC")
+        await client.number(EOD, RA=1, DEC=1)
+        await client.number(EOD, RA=2, DEC=1)
+        for _ in range(501):
+            await client.press("ON_COORD_SET", "SLEW")
+            await client.press("ON_COORD_SET", "SYNC")
+        await client.advance(12)
+        assert device.log == ["sync 1"]
+        assert any("changed too often" in text for text in client.texts)
+        await client.number(EOD, RA=3, DEC=1)
+        await client.advance(12)
+        assert device.log == ["sync 1", "sync 3"]

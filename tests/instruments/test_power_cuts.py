@@ -1,0 +1,302 @@
+"""Hardware that is lost may have been without power: what was known of it no longer counts once it is connected again."""
+
+import asyncio
+
+import pytest
+
+from indipydriver.instruments import (
+    Camera,
+    Dome,
+    DustCap,
+    FilterWheel,
+    LightBox,
+    Mount,
+    Outputs,
+    PowerBox,
+    Reading,
+    Rotator,
+    WeatherStation,
+)
+from indipydriver.testing import driver_test
+from tests.instruments.sessions import Session
+
+
+class Logged:
+    """Notes what it is told; loses its hardware when it is told to."""
+
+    is_lost = False
+
+    def __init__(self, *args):
+        self.log = []
+        super().__init__(*args)
+
+    async def poll(self):
+        if self.is_lost:
+            self.is_lost = False
+            raise ConnectionError("no power")
+
+
+class AMount(Logged, Mount):
+    has_pier_side = True
+
+    async def slew_to(self, ra, dec):
+        self.coordinates = ra, dec
+
+    async def set_tracking(self, on):
+        self.log.append(on)
+
+    async def park(self):
+        pass
+
+    async def unpark(self):
+        pass
+
+
+class ACamera(Logged, Camera):
+    async def expose(self, shot):
+        return bytes(2 * shot.columns * shot.rows)
+
+    async def set_temperature(self, celsius):
+        self.log.append(celsius)
+        self.temperature = celsius
+
+    async def set_cooler(self, on):
+        self.log.append(on)
+
+
+class ADome(Logged, Dome):
+    async def turn_to(self, azimuth):
+        pass
+
+    async def open_shutter(self):
+        pass
+
+    async def close_shutter(self):
+        pass
+
+
+class AWheel(Logged, FilterWheel):
+    async def select(self, slot):
+        self.log.append(slot)
+
+
+class ARotator(Logged, Rotator):
+    async def turn_to(self, angle):
+        self.log.append(angle)
+
+
+class ACap(Logged, DustCap):
+    async def close_cap(self):
+        pass
+
+    async def open_cap(self):
+        pass
+
+
+class ALamp(Logged, LightBox):
+    async def set_light(self, on):
+        pass
+
+
+class ABox(Logged, PowerBox):
+    channels = ("Camera", "Mount")
+    heaters = ("Lens",)
+
+    async def set_channel(self, number, on):
+        pass
+
+    async def set_heater(self, number, on):
+        pass
+
+    async def set_duty(self, number, percent):
+        pass
+
+
+class Relays(Logged, Outputs):
+    outputs = ("Fan",)
+
+    async def set_output(self, number, on):
+        pass
+
+
+class Station(Logged, WeatherStation):
+    readings = (Reading("WEATHER_TEMPERATURE", "Temperature (C)", -10, 30),)
+    answers = True
+
+    async def read_weather(self):
+        if not self.answers:
+            await asyncio.sleep(1000)
+        return {"WEATHER_TEMPERATURE": 10}
+
+
+async def lose_and_connect(client):
+    client.device.is_lost = True
+    await client.until("CONNECTION", "Alert", 5)
+    await client.connect()
+
+
+@driver_test
+async def test_a_mount_that_had_no_power_does_not_track():
+    async with Session(AMount()) as client:
+        device = await client.connect()
+        device.pier_side = "EAST"
+        await client.press("TELESCOPE_TRACK_STATE", "TRACK_ON")
+        await client.until("EQUATORIAL_EOD_COORD", "Ok")
+        await lose_and_connect(client)
+        assert client.on("TELESCOPE_TRACK_STATE") == ["TRACK_OFF"]
+        assert client.state("EQUATORIAL_EOD_COORD") == "Idle"
+        assert client.on("TELESCOPE_PIER_SIDE") == []
+        await client.number("EQUATORIAL_EOD_COORD", RA=1, DEC=2)
+        await client.advance(2)
+        assert device.log == [True, True]
+
+
+@driver_test
+async def test_a_mount_that_is_disconnected_goes_on_tracking():
+    async with Session(AMount()) as client:
+        await client.connect()
+        await client.press("TELESCOPE_TRACK_STATE", "TRACK_ON")
+        await client.press("CONNECTION", "DISCONNECT")
+        await client.connect()
+        assert client.on("TELESCOPE_TRACK_STATE") == ["TRACK_ON"]
+
+
+@driver_test
+async def test_what_is_assigned_in_connect_counts_after_a_power_cut():
+    class Knows(AMount):
+        async def connect(self):
+            self.tracking = True
+
+    async with Session(Knows()) as client:
+        await client.connect()
+        await lose_and_connect(client)
+        assert client.on("TELESCOPE_TRACK_STATE") == ["TRACK_ON"]
+
+
+@driver_test
+async def test_a_cooler_that_had_no_power_is_switched_on_again():
+    async with Session(ACamera()) as client:
+        device = await client.connect()
+        await client.number("CCD_TEMPERATURE", CCD_TEMPERATURE_VALUE=-10)
+        await client.until("CCD_TEMPERATURE", "Ok")
+        assert device.log == [True, -10]
+        device.cooler_power = 80
+        await lose_and_connect(client)
+        assert client.on("CCD_COOLER") == ["COOLER_OFF"]
+        assert client.value("CCD_COOLER_POWER") == 0
+        await client.number("CCD_TEMPERATURE", CCD_TEMPERATURE_VALUE=-20)
+        await client.advance(2)
+        assert device.log == [True, -10, True, -20]
+
+
+@driver_test
+async def test_nobody_knows_where_the_shutter_of_a_lost_dome_is():
+    async with Session(ADome()) as client:
+        device = await client.connect()
+        device.shutter_open = True
+        await lose_and_connect(client)
+        assert device.shutter_open is None
+        assert (client.state("DOME_SHUTTER"), client.on("DOME_SHUTTER")) == ("Idle", [])
+
+
+@driver_test
+async def test_nobody_knows_whether_a_lost_cap_is_closed():
+    async with Session(ACap()) as client:
+        device = await client.connect()
+        await client.press("CAP_PARK", "PARK")
+        await client.until("CAP_PARK", "Ok", 1, PARK="On")
+        await lose_and_connect(client)
+        assert device.closed is None
+
+
+@pytest.mark.parametrize(("kind", "vector", "value"), [(AWheel, "FILTER_SLOT", 3), (ARotator, "ABS_ROTATOR_ANGLE", 30)])
+def test_what_had_no_power_is_moved_to_where_it_was(kind, vector, value):
+    @driver_test
+    async def run():
+        async with Session(kind()) as client:
+            device = await client.connect()
+            member = next(iter(client.values(vector)))
+            for _ in range(2):
+                await client.number(vector, **{member: value})
+                await client.advance(1)
+            assert device.log == [value]
+            await lose_and_connect(client)
+            for _ in range(2):
+                await client.number(vector, **{member: value})
+                await client.advance(1)
+            assert device.log == [value, value]
+
+    run()
+
+
+@driver_test
+async def test_what_had_no_power_is_off():
+    for kind, vector, member, off in (
+        (ABox, "POWER_CHANNELS", "POWER_CHANNEL_1", []),
+        (ABox, "DEW_CHANNELS", "DEW_CHANNEL_1", []),
+        (ALamp, "FLAT_LIGHT_CONTROL", "FLAT_LIGHT_ON", ["FLAT_LIGHT_OFF"]),
+        (Relays, "DIGITAL_OUTPUT_1", "ON", ["OFF"]),
+    ):
+        async with Session(kind()) as client:
+            await client.connect()
+            await client.press(vector, member)
+            assert client.on(vector) == [member]
+            await client.press("CONNECTION", "DISCONNECT")
+            await client.connect()
+            assert client.on(vector) == [member], kind
+            await lose_and_connect(client)
+            assert client.on(vector) in (off, []), kind
+
+
+@driver_test
+async def test_lights_of_the_weather_are_those_of_this_connection():
+    async with Session(Station()) as client:
+        device = await client.connect()
+        await client.until("WEATHER_STATUS", "Ok")
+        device.answers = False
+        await lose_and_connect(client)
+        assert set(client.values("WEATHER_STATUS").values()) == {"Idle"}
+        assert client.values("SAFETY_STATUS") == {"SAFETY": "Idle"}
+
+
+@driver_test
+async def test_what_the_file_says_of_parking_counts_at_the_next_connection(home):
+    file = home / ".indi" / "ParkData.xml"
+    async with Session(AMount()) as client:
+        device = await client.connect()
+        await client.press("TELESCOPE_PARK", "PARK")
+        await client.until("TELESCOPE_PARK", "Ok", 2, PARK="On")
+        await client.press("CONNECTION", "DISCONNECT")
+        assert "true" in file.read_text()
+        file.write_text(file.read_text().replace("true", "false"))  # another driver has unparked it meanwhile
+        await client.connect()
+        assert (device.parked, client.on("TELESCOPE_PARK")) == (False, ["UNPARK"])
+        await client.press("TELESCOPE_PARK", "PARK")
+        await client.until("TELESCOPE_PARK", "Ok", 2, PARK="On")
+        await client.press("CONNECTION", "DISCONNECT")
+        file.unlink()
+        await client.connect()
+        assert "[INFO] No parking data found: the mount is taken to be unparked." in client.texts
+        assert (device.parked, client.on("TELESCOPE_PARK")) == (False, ["UNPARK"])
+
+
+@driver_test
+async def test_what_could_not_be_saved_of_parking_still_counts(home):
+    (home / ".indi").write_text("not a folder")
+    async with Session(AMount()) as client:
+        device = await client.connect()
+        await client.press("TELESCOPE_PARK", "PARK")
+        await client.until("TELESCOPE_PARK", "Ok", 2, PARK="On")
+        await client.press("CONNECTION", "DISCONNECT")
+        await client.connect()
+        assert (device.parked, client.on("TELESCOPE_PARK")) == (True, ["PARK"])
+
+
+@driver_test
+async def test_what_the_author_has_said_of_parking_still_counts():
+    async with Session(AMount()) as client:
+        device = await client.connect()
+        device.parked = True
+        await client.press("CONNECTION", "DISCONNECT")
+        await client.connect()
+        assert (device.parked, client.on("TELESCOPE_PARK")) == (True, ["PARK"])
