@@ -314,6 +314,8 @@ class Client:
     ) -> Outcome:
         """Send new values and wait for the outcome.
 
+        While another command for the property is unanswered, it waits for up to 1 s before it is sent.
+
         Args:
             device: The device.
             name: The property.
