@@ -199,18 +199,54 @@ async def save_each(
     folder: str | os.PathLike[str],
     saved: Callable[[ReceivedBlob, Path], None],
     count: int | None,
+    wanted: Callable[[ReceivedBlob], bool] = lambda blob: True,
 ) -> int:
-    """See :meth:`indipyclient.client.Client.save_blobs`."""
-    written = 0
+    """See :meth:`indipyclient.client.Client.save_blobs`; `wanted` says which ones."""
+    work = asyncio.ensure_future(_save_each(stream, folder, saved, count, wanted))
+    try:
+        return await asyncio.shield(work)
+    finally:
+        if not work.done():  # cancelled: what has been received is still written
+            stream.close()
+            try:
+                await asyncio.wait([work])
+                work.result()
+            finally:
+                work.cancel()
+
+
+async def _save_each(
+    stream: Tap[ReceivedBlob],
+    folder: str | os.PathLike[str],
+    saved: Callable[[ReceivedBlob, Path], None],
+    count: int | None,
+    wanted: Callable[[ReceivedBlob], bool],
+) -> int:
+    written = failed = 0
+    failure: OSError | None = None
     async for blob in stream:
         if isinstance(blob, Lost):
             logger.warning("%d BLOBs are lost: they came faster than they could be written to %s", blob.count, folder)
             continue
-        path = await asyncio.to_thread(blob.write_to, folder)
+        if not wanted(blob):
+            continue
+        try:
+            path = await asyncio.to_thread(blob.write_to, folder)
+        except OSError as error:  # there may be room for the others that have been received
+            stream.close()
+            failed += 1
+            failure = failure or error
+            continue
         saved(blob, path)
         written += 1
         if count is not None and written >= count:
             break
+    if failure is not None:
+        if failed > 1:
+            logger.warning("%d BLOBs cannot be written to %s", failed, folder)
+        if failure.filename is None:
+            failure.filename = str(folder)
+        raise failure
     return written
 
 
@@ -222,11 +258,13 @@ class BlobSink:
         member: The member; None for all.
     """
 
-    holds_up = False
-
     def __init__(self, stream: Tap[ReceivedBlob], member: str | None) -> None:
         self._stream = stream
         self._member = member
+
+    @property
+    def holds_up(self) -> bool:
+        return self._stream.holds_up
 
     def put(self, change: Change, size: int) -> None:
         for blob in _blobs_of(change):

@@ -18,7 +18,7 @@ from indipydriver.protocol.limits import Limits
 from indipydriver.protocol.messages import AnyMessage, GetProperties
 from indipydriver.protocol.tags import BlobMode, State
 
-from .addresses import PORT, Endpoint, parse_endpoint
+from .addresses import PORT, parse_endpoint
 from .blobs import BlobSink, ReceivedBlob, save_each
 from .commanding import Outcome, carry_out
 from .connect import Connect, connector
@@ -93,7 +93,9 @@ class Client:
         self._wishes = BlobWishes(blobs)
         self._blob_link = blob_link
         self._retry = copy.copy(retry or Retry()) if reconnect else None  # each client counts its own failures
-        self._connect = connect or self._connector(tls, server_hostname, limits)
+        self._connect = connect or connector(
+            self.endpoint, tls=tls_context(tls), server_hostname=server_hostname, limits=limits
+        )
         self.on_status: Callable[[Status], None] | None = None
         self.on_message: Callable[[AnyMessage], None] | None = None
         self._idle = idle
@@ -102,13 +104,6 @@ class Client:
         self._taps: WeakSet[Tap[Change]] = WeakSet()
         self._streams: set[Tap[ReceivedBlob]] = set()
         self._lost_by_closed = 0
-
-    def _connector(
-        self, tls: bool | ssl.SSLContext | None, server_hostname: str | None, limits: Limits | None
-    ) -> Connect:
-        context = tls_context(tls)
-        endpoint: Endpoint = self.endpoint
-        return connector(endpoint, tls=context, server_hostname=server_hostname, limits=limits)
 
     # Life
 
@@ -314,6 +309,8 @@ class Client:
     ) -> Outcome:
         """Send new values and wait for the outcome.
 
+        While another command for the property is unanswered, it waits for up to 1 s before it is sent.
+
         Args:
             device: The device.
             name: The property.
@@ -439,21 +436,29 @@ class Client:
 
     @contextlib.asynccontextmanager
     async def blobs(
-        self, device: str, name: str | None = None, *, member: str | None = None, limit: int = _BLOBS_AT_ONCE
+        self,
+        device: str,
+        name: str | None = None,
+        *,
+        member: str | None = None,
+        limit: int = _BLOBS_AT_ONCE,
+        overflow: Overflow | str = Overflow.DROP_OLDEST,
     ) -> AsyncIterator[Tap[ReceivedBlob]]:
         """BLOBs as they arrive, requested while the block runs.
 
         ``async with client.blobs("CCD 1") as blobs: async for blob in blobs: ...``
-        If you are too slow, the oldest are dropped, and a :class:`Lost` takes their place.
+        A :class:`Lost` takes the place of dropped ones.
 
         Args:
             device: The device.
             name: The property; None for all.
             member: The member; None for all.
             limit: BLOBs that may wait for you.
+            overflow: What happens when you are too slow; see :class:`Overflow`.
         """
         engine = self._running
-        stream: Tap[ReceivedBlob] = Tap(TapQueue(limit), self._streams.discard)
+        queue: TapQueue[ReceivedBlob] = TapQueue(limit, overflow=Overflow(overflow))
+        stream: Tap[ReceivedBlob] = Tap(queue, self._streams.discard, engine.taps_drained)
         self._streams.add(stream)
         sink = BlobSink(stream, member)
         engine.add_tap(sink, device, name)
@@ -475,9 +480,10 @@ class Client:
         saved: Callable[[ReceivedBlob, Path], None] = lambda blob, path: None,
         count: int | None = None,
     ) -> int:
-        """Write BLOBs to files as they arrive, until `count` have arrived or it is cancelled; returns how many.
+        """Write BLOBs to files as they arrive, until `count` have arrived; returns how many.
 
-        Where the disk is too slow the oldest that wait are dropped, which is logged as a warning.
+        When it is cancelled, those that have been received are still written.  Where the disk is too slow the oldest
+        that wait are dropped, which is logged as a warning.
 
         Args:
             folder: The folder; created if it does not exist.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ from .model.lookup import need
 from .model.model import Change, Model, What
 from .model.properties import Pending, Property
 from .session import Sending
+from .turns import HELD, Turn, Turns
 
 __all__ = ["Outcome", "carry_out"]
 
@@ -71,35 +73,88 @@ async def carry_out(
     limit = patience(prop) if timeout is None else timeout
     if prop.kind is VectorKind.BLOB and timeout is None:
         limit += _TIME_FOR_A_BLOB
-    if model.is_stale(prop):
+    turn = engine.turns.enter(prop.key)
+    stack = contextlib.ExitStack()
+    stack.callback(engine.turns.leave, prop.key, turn)
+    watcher: _CommandWatcher | None = None
+    try:
         began = loop.time()
-        prop = await _defined_again(engine, prop, limit)
+        prop = await _in_turn(engine, prop, turn, wish, confirm, limit)
         limit -= loop.time() - began
-    wanted = wish(prop)
-    asked = texts(prop, wanted)
-    message = command(prop, wanted, asked)
-    expectation = Expectation(prop, asked, now=loop.time(), timeout=limit, confirm=confirm)
-    watcher = _CommandWatcher(expectation, loop)
-    rev = model.rev
-    pending = Pending(asked, loop.time(), who)
-    with engine.watching(prop.key, watcher):
-        model.set_pending(prop.key, pending)
+        known = engine.turns.expected(prop, turn)
+        wanted = wish(known)
+        asked = texts(prop, wanted)
+        message = command(known, wanted, asked)
+        expectation = Expectation(prop, asked, now=loop.time(), timeout=limit, confirm=confirm)
+        watcher = _CommandWatcher(expectation, loop, engine.turns, turn)
+        rev = model.rev
+        turn.expectation = expectation
+        turn.pending = Pending(asked, loop.time(), who)
+        stack.enter_context(engine.watching(prop.key, watcher))
+        model.set_pending(prop.key, turn.pending)
         engine.batch_received()
-        # The answer to a BLOB is a BLOB vector, which the server does not send unless BLOBs are enabled.
-        answer_is_blob = prop.kind is VectorKind.BLOB and confirm is not Confirm.SENT
-        blobs = engine.wishes.hold(device, name) if answer_is_blob else None
-        try:
-            await _send_in_time(engine, blobs, message, watcher, limit)
-            if confirm is not Confirm.SENT:
-                await watcher.over()
-        finally:
-            if answer_is_blob:
-                engine.release(device, name)
-            now = model.get(device, name)
-            if now is not None and now.pending is pending:
-                model.set_pending(prop.key, None)
-                engine.batch_received()
+        await _send_and_wait(engine, prop, message, watcher, limit)
+    finally:
+        pending, turn.pending = turn.pending, None
+        now = model.get(device, name)
+        if now is not None and pending is not None and now.pending is pending:
+            model.set_pending(prop.key, engine.turns.pending(prop.key))
+            engine.batch_received()
+        if watcher is not None and watcher.is_open and (left := expectation.began + HELD - loop.time()) > 0:
+            loop.call_later(left, stack.close)  # nobody waits, but the answer is still to come
+        else:
+            stack.close()
     return _outcome(model, watcher, rev, limit)
+
+
+async def _in_turn(
+    engine: Engine,
+    prop: Property,
+    turn: Turn,
+    wish: Callable[[Property], Mapping[str, Value]],
+    confirm: Confirm,
+    limit: float,
+) -> Property:
+    """The property, once the command can be sent."""
+    model, key = engine.model, prop.key
+    began = asyncio.get_running_loop().time()
+    try:
+        async with asyncio.timeout(limit):
+            if not (confirm is Confirm.SENT or _stops(prop, wish)):
+                await engine.turns.answered(key, turn)
+            await engine.turns.sent(key, turn)
+    except TimeoutError:
+        text = f"{prop.device}.{prop.name}: not sent in {limit:g} s, because an earlier command has not been answered"
+        raise TimedOut(text, elapsed=limit, last=prop) from None
+    if not model.connected:
+        raise engine.not_connected()
+    prop = need(model, *key)
+    if not model.is_stale(prop):
+        return prop
+    return await _defined_again(engine, prop, limit - (asyncio.get_running_loop().time() - began))
+
+
+def _stops(prop: Property, wish: Callable[[Property], Mapping[str, Value]]) -> bool:
+    """Whether switches are only turned Off."""
+    try:
+        return prop.kind is VectorKind.SWITCH and all(value == "Off" for value in texts(prop, wish(prop)).values())
+    except ClientError:  # it may be defined differently then
+        return False
+
+
+async def _send_and_wait(
+    engine: Engine, prop: Property, message: AnyMessage, watcher: _CommandWatcher, limit: float
+) -> None:
+    # The answer to a BLOB is a BLOB vector, which the server does not send unless BLOBs are enabled.
+    answer_is_blob = prop.kind is VectorKind.BLOB and watcher.is_awaited
+    blobs = engine.wishes.hold(*prop.key) if answer_is_blob else None
+    try:
+        await _send_in_time(engine, blobs, message, watcher, limit)
+        if watcher.is_awaited:
+            await watcher.over()
+    finally:
+        if answer_is_blob:
+            engine.release(*prop.key)
 
 
 async def _defined_again(engine: Engine, prop: Property, limit: float) -> Property:
@@ -129,6 +184,7 @@ async def _send_in_time(
             await engine.wish(blobs)
             if engine.session is not session:  # the new property may not be known yet
                 raise engine.not_connected()
+            watcher.turn.sent.set()
             await engine.send(message, watcher.sending)
     except TimeoutError:
         prop = expectation.last
@@ -160,12 +216,24 @@ def _outcome(model: Model, watcher: _CommandWatcher, rev: int, limit: float) -> 
 class _CommandWatcher(Watcher):
     """Connects an expectation with the event loop."""
 
-    def __init__(self, expectation: Expectation, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, expectation: Expectation, loop: asyncio.AbstractEventLoop, turns: Turns, turn: Turn) -> None:
         self.expectation = expectation
         self.sending = Sending()
         self.error: ClientError | None = None
         self._loop = loop
+        self._turns = turns
+        self.turn = turn
         self._news = asyncio.Event()
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody wants to know its outcome."""
+        return self.expectation.confirm is not Confirm.SENT
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was sent, and its answer is still to come."""
+        return self.sending.begun and self.error is None and not self.turn.answered.is_set()
 
     def changed(self, change: Change) -> None:
         if change.what is What.NOTE:
@@ -174,15 +242,18 @@ class _CommandWatcher(Watcher):
                 self.expectation.refused(message.message)
         elif change.prop is None:
             self.expectation.deleted()
-        elif not self.sending.gone:
+        elif not self.sending.gone or self._turns.answers_earlier(change.prop, self.turn):
             self.expectation.before(change.prop, self._loop.time())
         else:
             said = getattr(change.message, "message", None)
             self.expectation.feed(change.prop, said, self._loop.time(), defined=change.what is What.DEFINED)
+        self.turn.note_answer()
         self._news.set()
 
     def lost(self, error: ClientError) -> None:
         self.error = LinkLost(f"{error} before {self.expectation.last.name} had answered")
+        self.turn.expectation = None
+        self.turn.end()
         self._news.set()
 
     async def over(self) -> None:

@@ -29,6 +29,7 @@ from .reaching import CONNECT_TIMEOUT, describe
 from .reconnect import LinkState, Retry, Status
 from .session import Sending, Session
 from .streams import Cursor
+from .turns import Turns
 
 __all__ = ["IDLE", "UNANSWERED", "Engine", "Sink", "Watcher"]
 
@@ -110,6 +111,7 @@ class Engine:
         self.endpoint = endpoint
         self.model = model
         self.wishes = wishes
+        self.turns = Turns()
         self.retry = retry
         self.idle = idle
         self.unanswered = unanswered
@@ -462,8 +464,8 @@ class Engine:
 
     @contextlib.contextmanager
     def watching(self, key: Key, watcher: Watcher) -> Iterator[None]:
-        """Tell the watcher about this property while the block runs."""
-        self._watchers.setdefault(key, []).append(watcher)
+        """Tell the watcher about this property while the block runs, before those that have come earlier."""
+        self._watchers.setdefault(key, []).insert(0, watcher)
         try:
             yield
         finally:

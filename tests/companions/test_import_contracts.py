@@ -15,7 +15,7 @@ LAYERS = {
     "indipyclient": (
         "errors lazy images",
         "model",
-        "addresses eventline reconnect streams quick stats",
+        "addresses eventline reconnect streams quick stats turns",
         "reaching",
         "connect look",
         "session",

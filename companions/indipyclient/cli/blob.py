@@ -14,12 +14,14 @@ from typing import Final
 from indipydriver.protocol.tags import VectorKind
 
 from ..addresses import Pattern, parse_pattern
-from ..blobs import ReceivedBlob, bytes_of, take_piece
+from ..blobs import ReceivedBlob, bytes_of, save_each, take_piece
 from ..client import Client
 from ..errors import NoSuchDevice, NoSuchMember, NoSuchProperty, TimedOut, WrongKind
 from ..model.commands import Blob, file_format
+from ..model.tap import Overflow
+from ..streams import Tap
 from ..waiting import within
-from .link import QUIET, Status, client_of, run, say
+from .link import QUIET, Status, client_of, ended_by_sigterm, run, say
 from .main import amount, common, seconds
 from .output import print_json, print_line
 
@@ -56,31 +58,35 @@ async def _save(options: argparse.Namespace) -> int:
     if device is None:
         raise ValueError("the device of a BLOB is written without * and ?")
     found = 0
-    async with (
-        client_of(options, reconnect=True) as client,
-        client.blobs(device, pattern.only_name, member=pattern.only_member) as stream,
-        within(options.duration),
-    ):
-        await client.settle(quiet=QUIET, timeout=_SETTLED)
-        _look(client, device, pattern.only_name)
-        async for blob in stream:
-            if not isinstance(blob, ReceivedBlob):
-                say(f"{blob.count} BLOBs were lost: the disk is too slow")
-                continue
-            if not pattern.covers(blob.device, blob.name, blob.member):
-                continue
-            path = await asyncio.to_thread(blob.write_to, options.output)
-            _print(blob, path, options.json)
-            found += 1
-            if found == options.count:
-                break
+
+    def saved(blob: ReceivedBlob, path: Path) -> None:
+        nonlocal found
+        found += 1
+        _print(blob, path, options.json)
+
+    async with client_of(options, reconnect=True) as client:
+        blobs = client.blobs(device, pattern.only_name, member=pattern.only_member, overflow=Overflow.WAIT)
+        with ended_by_sigterm():
+            async with blobs as stream, within(options.duration):
+                looking = asyncio.ensure_future(_look(client, device, pattern.only_name, stream))
+                try:
+                    await save_each(stream, options.output, saved, options.count, lambda blob: _is_meant(pattern, blob))
+                finally:
+                    looking.cancel()
+                if not looking.cancelled() and looking.done():
+                    looking.result()
     if options.count is not None and found < options.count:
         return Status.TIMED_OUT
     return Status.DONE if found else Status.NOT_FOUND
 
 
-def _look(client: Client, device: str, name: str | None) -> None:
-    """Report what is missing, which may still appear, and refuse a property without BLOBs."""
+def _is_meant(pattern: Pattern, blob: ReceivedBlob) -> bool:
+    return pattern.covers(blob.device, blob.name, blob.member)
+
+
+async def _look(client: Client, device: str, name: str | None, stream: Tap[ReceivedBlob]) -> None:
+    """Report what is missing, which may still appear, and refuse a property without BLOBs: then nothing is saved."""
+    await client.settle(quiet=QUIET, timeout=_SETTLED)
     try:
         if device not in client.devices:
             raise NoSuchDevice(device, client.devices)
@@ -91,6 +97,7 @@ def _look(client: Client, device: str, name: str | None) -> None:
         say(f"waiting: {error}")
     else:
         if prop.kind is not VectorKind.BLOB:
+            stream.close()
             raise WrongKind(f"{device}.{name} has no BLOBs: it is {prop.kind}")
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
-import signal
 from collections.abc import Sequence
 
 from ..recording.files import Writer
 from ..recording.recorder import record
-from .link import Status, client_of, run, say
+from .link import Status, client_of, ended_by_sigterm, run, say
 from .main import common, seconds
 
 EXAMPLES = """\
@@ -38,22 +35,12 @@ async def _record(options: argparse.Namespace) -> int:
         nonlocal seen
         seen = writer
 
-    ended = asyncio.Event()
-    task = asyncio.current_task()
-    assert task is not None
-
-    def end() -> None:
-        ended.set()
-        task.cancel()
-
     try:
         async with client_of(options, reconnect=True) as client:
-            with contextlib.suppress(NotImplementedError):  # of an event loop without signals
-                asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
-            seen = await record(client, options.file, blobs=options.blobs, duration=options.duration, progress=progress)
-    except asyncio.CancelledError:
-        if not ended.is_set():
-            raise
+            with ended_by_sigterm():
+                seen = await record(
+                    client, options.file, blobs=options.blobs, duration=options.duration, progress=progress
+                )
     finally:  # a recording usually ends with Ctrl-C
         if seen is not None:
             say(f"{seen.lines} lines in {options.file}")

@@ -82,6 +82,7 @@ class Expectation:
         confirm: What to wait for.
 
     Attributes:
+        confirm: What it waits for.
         verdict: None while it waits.
         confirmed: The values are the requested ones.
         acknowledged: The device has said Busy.
@@ -104,7 +105,7 @@ class Expectation:
         self.confirmed = False
         self.acknowledged = False
         self.message = ""
-        self._confirm = confirm
+        self.confirm = confirm
         self._end = now + timeout
         self._grace: float | None = None
         self._in_grace: Verdict = Verdict.ACCEPTED
@@ -137,7 +138,7 @@ class Expectation:
             self.message = message
         self.confirmed = met(prop, self.values)
         state = prop.state
-        if self._confirm is Confirm.ANSWERED and state is not State.ALERT:
+        if self.confirm is Confirm.ANSWERED and state is not State.ALERT:
             self.verdict = Verdict.ACCEPTED
         elif state is State.BUSY:
             self.acknowledged = True
@@ -174,11 +175,11 @@ class Expectation:
     def _decide(self, state: State) -> None:
         if state is State.ALERT:
             self.verdict = Verdict.REFUSED
-        elif self._confirm is not Confirm.VALUES or self.confirmed:
+        elif self.confirm is not Confirm.VALUES or self.confirmed:
             self.verdict = Verdict.ACCEPTED
 
     def _wait(self, now: float, verdict: Verdict) -> None:
-        if self._confirm is Confirm.VALUES and verdict is Verdict.ACCEPTED:
+        if self.confirm is Confirm.VALUES and verdict is Verdict.ACCEPTED:
             return
         self._in_grace = verdict
         if self._grace is None:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import base64
 import contextlib
 import errno
 import importlib
@@ -9,6 +10,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import sys
 import threading
 import tracemalloc
@@ -649,6 +651,80 @@ async def test_blobs_of_an_address(address, found, tmp_path):
             assert await it.wait(20) == 0, it.stderr()
             lines = [json.loads(line) for line in it.stdout().splitlines()]
         assert [f"{line['property']} {line['member']}" for line in lines] == found
+
+
+SLOW = """
+import sys, time
+from indipyclient.blobs import ReceivedBlob
+from indipyclient.cli.main import main
+write = ReceivedBlob.write_to
+def slowly(self, folder):
+    time.sleep({pause})
+    if self.data == b"bad":
+        raise OSError(28, "No space left on device")
+    return write(self, folder)
+ReceivedBlob.write_to = slowly
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@contextlib.contextmanager
+def slow_disk(pause, *arguments, port):
+    """The command on a disk that takes this many seconds for a BLOB, and has no room for one of them."""
+    with started(
+        sys.executable, "-c", SLOW.format(pause=pause), *arguments, PYTHONPATH=PATH, INDI_HOST="127.0.0.1",
+        INDI_PORT=str(port),
+    ) as program:  # fmt: skip
+        yield program
+
+
+def shot(data):
+    one = f'<oneBLOB name="c" size="{len(data)}" format=".x">{base64.b64encode(data).decode()}</oneBLOB>'
+    return f'<setBLOBVector device="CCD" name="P1" state="Ok">{one}</setBLOBVector>'
+
+
+@asynchronous
+async def test_a_slow_disk_costs_no_blobs(tmp_path):
+    pictures = [b"%d" % number for number in range(300)]
+    async with scripted() as server:
+        with slow_disk(0.003, "blob", "CCD", "-o", str(tmp_path), "--count", "300", port=server.port) as program:
+            link = await server.client(UPLOAD.format("P1"), timeout=15)
+            await link.expect(match("enableBLOB"), timeout=15)
+            await link.send("".join(map(shot, pictures)))
+            assert await program.wait(30) == 0, program.stderr()
+        assert sorted(path.read_bytes() for path in tmp_path.iterdir()) == sorted(pictures)
+
+
+@pytest.mark.parametrize(
+    ("end", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0), (None, 0)], ids=["Ctrl-C", "SIGTERM", "time"]
+)
+@asynchronous
+async def test_what_has_been_received_is_saved_at_the_end(end, status, tmp_path):
+    pictures = [b"%d" % number for number in range(20)]
+    duration = ["--for", "1"] if end is None else []
+    async with scripted() as server:
+        with slow_disk(0.1, "blob", "CCD", "-o", str(tmp_path), *duration, port=server.port) as program:
+            link = await server.client(UPLOAD.format("P1"), timeout=15)
+            await link.expect(match("enableBLOB"), timeout=15)
+            await link.send(*map(shot, pictures))
+            if end is not None:
+                await eventually(program.stdout, 30)
+                program.signal(end)
+            assert await program.wait(30) == status, program.stderr()
+            assert len(program.stdout().splitlines()) == 20
+        assert sorted(path.read_bytes() for path in tmp_path.iterdir()) == sorted(pictures)
+
+
+@asynchronous
+async def test_a_blob_that_cannot_be_written_is_told_and_costs_no_other(tmp_path):
+    async with scripted() as server:
+        with slow_disk(0.05, "blob", "CCD", "-o", str(tmp_path), port=server.port) as program:
+            link = await server.client(UPLOAD.format("P1"), timeout=15)
+            await link.expect(match("enableBLOB"), timeout=15)
+            await link.send("".join(map(shot, (b"a", b"bad", b"b", b"c"))))
+            assert await program.wait(30) == 2
+            assert f"No space left on device: '{tmp_path}'" in program.stderr()
+        assert sorted(path.read_bytes() for path in tmp_path.iterdir()) == [b"a", b"b", b"c"]
 
 
 @pytest.mark.parametrize("member", [r"a\.b", "a*"])

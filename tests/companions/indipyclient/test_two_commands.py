@@ -1,0 +1,170 @@
+"""Several commands for one property at the same time: each learns its own outcome, and none undoes another."""
+
+import asyncio
+import contextlib
+import time
+
+import pytest
+
+from indipyclient import Client, Refused
+from indipyclient import turns as turns_module
+from tests.support import asynchronous, eventually, match
+
+from .scripted import DEFINE, SWITCHES, numbers, scripted
+
+COMMAND = match("newNumberVector")
+
+
+@contextlib.asynccontextmanager
+async def meeting(*greeting):
+    async with scripted() as server, Client("127.0.0.1", server.port) as client:
+        connection = await server.client(*greeting)
+        await eventually(lambda: len(client.model) == len(greeting))
+        yield connection, client
+
+
+def background(coroutine):
+    return asyncio.ensure_future(coroutine)
+
+
+def values(command):
+    return {member.get("name"): member.text for member in command}
+
+
+def switch(state, **members):
+    ones = "".join(f'<oneSwitch name="{name}">{value}</oneSwitch>' for name, value in members.items())
+    return f'<setSwitchVector device="Mount" name="CONNECTION" state="{state}">{ones}</setSwitchVector>'
+
+
+@asynchronous
+async def test_each_of_two_commands_learns_its_own_outcome():
+    async with meeting(DEFINE) as (server, client):
+        first, second = background(client.set("Mount", "EQ", RA=5)), background(client.set("Mount", "EQ", RA=6))
+        assert values(await server.expect(COMMAND))["RA"] == "5"
+        await server.send(numbers("Alert", message="below the horizon"))
+        with pytest.raises(Refused, match="below the horizon"):
+            await first
+        assert values(await server.expect(COMMAND))["RA"] == "6"
+        assert not second.done()
+        await server.send(numbers("Ok", RA=6, DEC=2))
+        assert (await second).confirmed
+
+
+@asynchronous
+async def test_the_end_of_an_earlier_command_is_not_that_of_a_later_one():
+    async with meeting(DEFINE) as (server, client):
+        first = background(client.set("Mount", "EQ", RA=5))
+        await server.expect(COMMAND)
+        await server.send(numbers("Busy", RA=1))
+        second = background(client.set("Mount", "EQ", RA=6))
+        assert values(await server.expect(COMMAND))["RA"] == "6"
+        await server.send(numbers("Ok", RA=5))
+        assert (await first).confirmed
+        assert client.need("Mount", "EQ").pending.values == {"RA": "6"}
+        await server.send(numbers("Alert", message="too high"))
+        with pytest.raises(Refused, match="too high"):
+            await second
+        assert client.need("Mount", "EQ").pending is None
+
+
+@asynchronous
+async def test_a_new_target_while_the_device_is_busy_ends_both():
+    async with meeting(DEFINE) as (server, client):
+        first = background(client.set("Mount", "EQ", RA=5))
+        await server.expect(COMMAND)
+        await server.send(numbers("Busy", RA=1))
+        second = background(client.set("Mount", "EQ", RA=6))
+        await server.expect(COMMAND)
+        await server.send(numbers("Busy", RA=5.4), numbers("Ok", RA=6.1))
+        assert not (await first).confirmed
+        assert (await second).acknowledged
+
+
+@asynchronous
+async def test_neither_of_two_commands_undoes_the_members_of_the_other():
+    async with meeting(DEFINE) as (server, client):
+        first, second = background(client.set("Mount", "EQ", RA=5)), background(client.set("Mount", "EQ", DEC=6))
+        assert values(await server.expect(COMMAND)) == {"RA": "5", "DEC": "2"}
+        await server.send(numbers("Busy", RA=1, DEC=2))
+        assert values(await server.expect(COMMAND)) == {"RA": "5", "DEC": "6"}
+        await server.send(numbers("Ok", RA=5, DEC=6))
+        assert (await first).confirmed
+        assert (await second).confirmed
+
+
+@asynchronous
+async def test_what_was_only_sent_is_not_undone_either():
+    async with meeting(DEFINE) as (server, client):
+        await client.set("Mount", "EQ", RA=5, confirm="sent")
+        await client.set("Mount", "EQ", DEC=6, confirm="sent")
+        assert values(await server.expect(COMMAND)) == {"RA": "5", "DEC": "2"}
+        assert values(await server.expect(COMMAND)) == {"RA": "5", "DEC": "6"}
+
+
+@asynchronous
+async def test_the_answer_to_what_was_only_sent_is_not_that_of_the_next():
+    async with meeting(DEFINE) as (server, client):
+        await client.set("Mount", "EQ", RA=5, confirm="sent")
+        second = background(client.set("Mount", "EQ", RA=6))
+        await server.expect(COMMAND)
+        await server.send(numbers("Alert", message="below the horizon"))
+        await server.expect(COMMAND)
+        await server.send(numbers("Ok", RA=6))
+        assert (await second).confirmed
+
+
+@asynchronous
+async def test_values_that_were_refused_are_not_sent_again():
+    async with meeting(DEFINE) as (server, client):
+        first, second = background(client.set("Mount", "EQ", RA=5)), background(client.set("Mount", "EQ", DEC=6))
+        await server.expect(COMMAND)
+        await server.send(numbers("Alert"))
+        assert values(await server.expect(COMMAND)) == {"RA": "1", "DEC": "6"}
+        await server.send(numbers("Ok", RA=1, DEC=6))
+        with pytest.raises(Refused):
+            await first
+        assert (await second).confirmed
+
+
+@asynchronous
+async def test_a_device_that_does_not_answer_holds_up_the_next_command_for_a_moment_only(monkeypatch):
+    monkeypatch.setattr(turns_module, "HELD", 0.2)
+    async with meeting(DEFINE) as (server, client):
+        tasks = [background(client.set("Mount", "EQ", RA=value)) for value in (5, 6, 7)]
+        began = time.monotonic()
+        assert [values(await server.expect(COMMAND))["RA"] for _ in tasks] == ["5", "6", "7"]
+        assert 0.15 < time.monotonic() - began < 3
+        await server.send(numbers("Alert"), numbers("Ok", RA=6), numbers("Ok", RA=7))
+        with pytest.raises(Refused):
+            await tasks[0]
+        assert (await tasks[1]).confirmed
+        assert (await tasks[2]).confirmed
+
+
+@asynchronous
+async def test_a_command_that_stops_something_does_not_wait(monkeypatch):
+    monkeypatch.setattr(turns_module, "HELD", 60)
+    async with meeting(SWITCHES) as (server, client):
+        first = background(client.set("Mount", "CONNECTION", CONNECT=True))
+        await server.expect(match("newSwitchVector"))
+        second = background(client.set("Mount", "CONNECTION", CONNECT=False))
+        assert values(await server.expect(match("newSwitchVector"))) == {"CONNECT": "Off"}
+        await server.send(switch("Ok", CONNECT="On"), switch("Ok", CONNECT="Off"))
+        assert (await first).confirmed
+        assert (await second).confirmed
+
+
+@asynchronous
+async def test_a_cancelled_command_holds_up_nobody_and_leaves_nothing():
+    async with meeting(DEFINE) as (server, client):
+        tasks = [background(client.set("Mount", "EQ", RA=value)) for value in (5, 6, 7)]
+        await server.expect(COMMAND)
+        tasks[1].cancel()
+        await asyncio.wait([tasks[1]])
+        await server.send(numbers("Ok", RA=5))
+        assert values(await server.expect(COMMAND))["RA"] == "7"
+        await server.send(numbers("Ok", RA=7))
+        assert (await tasks[2]).confirmed
+        assert tasks[1].cancelled()
+        assert not client._running.turns._of
+        assert not client._running._watchers
