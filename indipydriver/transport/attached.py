@@ -376,6 +376,13 @@ class PassingLink(DescriptorLink):
             count = next((n for n, frame in enumerate(frames, 1) if isinstance(frame, AttachedFrame)), len(frames))
             part = frames[:count]
             del frames[:count]
+            last = part[-1]
+            if self._progress is not None and isinstance(last, AttachedFrame):
+                text = self._progress.refuses(sum(map(length_in_base64, last.lengths)))
+                if text:
+                    self._give_up(text)
+                    return
+            del last
             receiver.frames_received(part)
             part.clear()
             if self._ended:

@@ -49,6 +49,13 @@ class UnfinishedTotal:
             self._give_up_largest(self._finished(), least=LARGE_ELEMENT)
         self._give_up_largest(0, least=1)
 
+    def refuses(self, size: int) -> str:
+        """Why an element of this size may not come in, which arrives whole; "" if it may."""
+        finished = self._finished() if self._finished is not None and size >= LARGE_ELEMENT else 0
+        if self.used + finished + size <= self.limit:
+            return ""
+        return f"an attached BLOB of {size} bytes, with {self.used + finished} that wait: more than {self.limit}"
+
     def _give_up_largest(self, finished: int, *, least: int) -> None:
         while self.used + finished > self.limit and self._watches:
             largest = max(self._watches, key=lambda each: each.unfinished)
@@ -112,6 +119,10 @@ class ProgressWatch:
             self.start()
         elif finished:
             self._another = True
+
+    def refuses(self, size: int) -> str:
+        """See :meth:`UnfinishedTotal.refuses`."""
+        return self._total.refuses(size) if self._total is not None else ""
 
     def stop(self) -> None:
         """Note that the link has ended."""

@@ -79,7 +79,7 @@ class Clientele:
         self._outbox = settings.limits
         self._limits = settings.client_limits
         self._progress_time = settings.progress_time
-        self._unfinished = UnfinishedTotal(settings.unfinished_total, self._waiting)
+        self._unfinished = UnfinishedTotal(settings.unfinished_total, lambda: board.queued_commands)
         self._handshakes = Handshakes(admission.rate)
         self._listeners: list[Listener] = []
         try:
@@ -94,10 +94,6 @@ class Clientele:
         except BaseException:
             self.close()
             raise
-
-    def _waiting(self) -> int:
-        """Bytes of commands that wait for drivers and servers below."""
-        return sum(peer.queued_commands for peer in self._board.peers)
 
     @property
     def places(self) -> list[str]:

@@ -10,7 +10,8 @@ from typing import Final
 
 from indipydriver.errors import MalformedFrame
 from indipydriver.protocol.frame import BlobFrame, Frame
-from indipydriver.transport.memoryfile import AttachedFrame
+from indipydriver.protocol.tags import Verb
+from indipydriver.transport.memoryfile import AttachedFrame, length_in_base64
 from indipydriver.transport.threads import in_thread
 
 from .attachments import IN_LOOP, Backlog, convert, converted, needs_conversion
@@ -69,6 +70,16 @@ class Conversions:
             put_for_all(self._without_fault(source, form), others, touched, source)
         return same
 
+    @property
+    def uploads(self) -> int:
+        """Bytes of the attached BLOBs in commands that wait to be encoded, as base64."""
+        frames = [frame for backlog in self.backlogs.values() for entry in backlog.entries for frame in entry.frames]
+        return sum(
+            sum(map(length_in_base64, frame.lengths))
+            for frame in frames
+            if isinstance(frame, AttachedFrame) and frame.address.tag.verb is Verb.NEW
+        )
+
     def sender_gone(self, sender: Peer) -> None:
         """Note that a sender has gone: its commands are dropped if those that have gone have left too many."""
         left = [entry for backlog in self.backlogs.values() for entry in backlog.entries if entry.is_left]
@@ -77,9 +88,7 @@ class Conversions:
             for entry in dropped:
                 entry.drop()
             if dropped:
-                sender.complain(
-                    "left", "has gone, as have too many others whose commands wait: its own are dropped"
-                )
+                sender.complain("left", "has gone, as have too many others whose commands wait: its own are dropped")
 
     def _backlog_of(self, source: Peer | None) -> Backlog:
         """The backlog of this source; work on a new one begins in the next turn of the loop."""

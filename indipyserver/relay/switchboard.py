@@ -60,6 +60,11 @@ class Switchboard:
         """The peers that have connected to us."""
         return [peer for peer in self.peers if peer.role in COMMANDERS]
 
+    @property
+    def queued_commands(self) -> int:
+        """Bytes of commands that wait for drivers and servers below."""
+        return self._conversions.uploads + sum(peer.queued_commands for peer in self.router.endpoints)
+
     def observe(self, observer: Observer) -> None:
         """Show an observer, from now on, what it wants to see."""
         kind = type(observer)

@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import os
+import socket
+import sys
 
 import pytest
 
@@ -106,4 +109,41 @@ async def test_uploads_that_wait_for_a_driver_count_with_those_that_are_coming_i
         async with IndiClient(server.port) as other:  # what is small is not given up for them
             await other.get_properties()
             await other.expect(match("defBLOBVector"))
+        stuck.set()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="BLOBs are attached on Linux only")
+@asynchronous
+async def test_attached_uploads_count_with_those_that_wait_for_a_driver(tmp_path):
+    """A file of nothing but a hole costs its sender nothing, and the server as much as any other."""
+    mib = 1 << 20
+    stuck = asyncio.Event()
+
+    class Stuck(IPyDriver):
+        async def rxevent(self, event):
+            await stuck.wait()
+
+    driver = Stuck(Device("A", [BLOBVector("BLOB", "", "", "rw", "Ok", [BLOBMember("b")])]))
+    name = str(tmp_path / "local")
+    upload = b"<newBLOBVector device='A' name='BLOB'><oneBLOB name='b' size='%d' format='.x' attached='true'/></newBLOBVector>"
+    async with running_server(driver, unix_socket=name, unfinished_total=8 * mib) as server:
+        with contextlib.ExitStack() as stack:
+            hole = os.memfd_create("hole")
+            stack.callback(os.close, hole)
+            os.truncate(hole, 2 * mib)
+            for number in range(12):
+                client = stack.enter_context(socket.socket(socket.AF_UNIX))
+                client.connect("\0" + name)
+                socket.send_fds(client, [upload % (2 * mib)], [hole])
+                await eventually(lambda number=number: server.admission.served > number)
+                await eventually(lambda: all(peer.received for peer in server.board.clients))
+                if number % 2:  # two of them while the first is being encoded
+                    await eventually(lambda: not server.board._backlogs)
+            assert 5 * mib < server.board.queued_commands < 8 * mib
+            assert 2 < len(server.board.clients) < 6, "those who came first stay"
+            small = stack.enter_context(socket.socket(socket.AF_UNIX))
+            small.connect("\0" + name)
+            socket.send_fds(small, [upload % 1000], [hole])  # what is small is not given up for them
+            before = server.board.queued_commands
+            await eventually(lambda: server.board.queued_commands > before)
         stuck.set()

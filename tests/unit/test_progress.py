@@ -179,3 +179,18 @@ def test_what_is_finished_and_waits_counts_against_large_elements_only(loop):
     assert not given_up, "it is small"
     watches["b"].received(LARGE_ELEMENT + 1, LARGE_ELEMENT + 1, False)
     assert given_up == ["b"]
+
+
+def test_what_arrives_whole_is_refused_if_there_is_no_room_for_it(loop):
+    waiting = 3 * MIB
+    total = UnfinishedTotal(4 * MIB, lambda: waiting)
+    watch = ProgressWatch(0, lambda _: None, total)
+    assert not watch.refuses(MIB)
+    assert str(4 * MIB) in watch.refuses(MIB + 1)
+    assert not watch.refuses(LARGE_ELEMENT - 1)
+    waiting = 100 * MIB
+    assert not watch.refuses(LARGE_ELEMENT - 1), "it is small"
+    waiting = 0
+    watch.received(1, 4 * MIB, False)
+    assert watch.refuses(1)
+    assert not ProgressWatch(1, lambda _: None).refuses(1 << 40)
