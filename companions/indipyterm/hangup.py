@@ -1,10 +1,13 @@
-"""Terminals that stall, go, or are taken away for some time: the program goes on without them, or ends."""
+"""Terminals that stall, go, are taken away for some time, or send nonsense: the program goes on, or ends."""
 
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
+import re
 import select
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -24,6 +27,7 @@ MENDED: Final = "\x1b\\\x1b[?2026l"
 """Ends a sequence, and a picture, whose rest is missing."""
 LAST: Final = 1.0
 """Seconds for the final output."""
+OLD_CLICK: Final = re.compile(rb"\x1b\[M[\x20-\xff]{3}")
 
 
 class Outlet:
@@ -141,6 +145,9 @@ def driver_of(found: type[Driver]) -> type[Driver]:
     """The same driver, writing to an :class:`Outlet`; it continues after any suspension of the program."""
 
     base: Any = found
+    used = vars(sys.modules[found.__module__])
+    if "getincrementaldecoder" in used:  # in the thread for keys, which ends the program at a byte that is not UTF-8
+        used["getincrementaldecoder"] = lambda name: _Decoder
 
     def begin(self: Any, app: Any, *args: Any, **options: Any) -> None:
         base.__init__(self, app, *args, **options)
@@ -189,6 +196,17 @@ def driver_of(found: type[Driver]) -> type[Driver]:
         "close": close,
     }
     return cast("type[Driver]", type(found.__name__, (found,), methods))
+
+
+class _Decoder(codecs.getincrementaldecoder("utf-8")):  # type: ignore[misc]
+    """Keys, also of old terminals: letters of another encoding are replaced, and mouse clicks, which may be any bytes,
+    dropped: Textual has no use for them, and would take them for keys."""
+
+    def __init__(self) -> None:
+        super().__init__("replace")
+
+    def decode(self, data: bytes, final: bool = False) -> str:
+        return str(super().decode(OLD_CLICK.sub(b"", data), final))
 
 
 def _draw(loop: asyncio.AbstractEventLoop, app: Any) -> None:

@@ -217,6 +217,24 @@ async def test_blobs_are_saved_while_the_terminal_stands_still(tmp_path):
         await terminal.prints(b"23:15:0")
 
 
+@asynchronous
+@pytest.mark.parametrize("odd", [b"\xe9", b"\xe2\x82", b"\x1b[M \xe0\xf0", b"\x1b[200~Caf\xe9 !!sq\x1b[201~"])
+async def test_a_byte_that_is_not_utf8_does_not_end_the_program(odd):
+    """Such as a letter of a terminal for Latin 1, a click far to the right in an old one, and pasted text."""
+    async with program(OBSERVATORY) as (terminal, link):
+        await terminal.prints(b"Equatorial")
+        terminal.press(odd)
+        await asyncio.sleep(0.3)  # else the next key may be taken for a part of it
+        terminal.press(b"?")
+        await terminal.prints(b"Keys")
+        terminal.press(b"q")
+        await terminal.prints(b"Equatorial")
+        terminal.press(b"q")
+        assert await terminal.ends() == 0
+        assert b"Traceback" not in terminal.output
+        assert not [e for e in await link.everything() if e.tag.startswith("new")]
+
+
 async def colours(**environment: str) -> list[str]:
     """The parameters of all colours that are printed."""
     async with program(OBSERVATORY, **environment) as (terminal, _):
