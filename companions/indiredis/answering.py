@@ -64,10 +64,10 @@ class Answering:
     async def check(self, came: float) -> str:
         """Wait for a sign of life; returns why a command that arrived at this time is not sent, or "" if it may be."""
         loop = asyncio.get_running_loop()
-        if not self._can or loop.time() <= self._asked + FRESH:
+        if not self._can:
             return ""
         try:
-            async with asyncio.timeout_at(last_moment(came)), self._turn:
+            async with asyncio.timeout_at(last_moment(came)), self._turn:  # in order, also when an answer has just come
                 if self._can and loop.time() > self._asked + FRESH:
                     await self._ask()
         except TimeoutError:

@@ -25,8 +25,9 @@ def send_form(rconn: Any, server: RedisServer, device: str, name: str, form: For
     if attributes.get("perm") == "ro":
         return f"{label} is read-only"
     kind = attributes["vector"]
-    before = {key.removeprefix("was."): value for key, value in form.fields.items() if key.startswith("was.")}
-    fields = {key.removeprefix("m."): value for key, value in form.fields.items() if key.startswith("m.")}
+    given = {key: value.replace("\r\n", "\n") for key, value in form.fields.items()}  # so browsers write lines
+    before = {key.removeprefix("was."): value for key, value in given.items() if key.startswith("was.")}
+    fields = {key.removeprefix("m."): value for key, value in given.items() if key.startswith("m.")}
     if attributes.get("perm") == "wo":  # nobody knows what has become of it: all of it is said
         before = {}
     fields = _changed(fields, before)

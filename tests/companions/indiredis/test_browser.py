@@ -168,6 +168,24 @@ async def test_values_come_by_themselves_but_not_over_what_somebody_types(tmp_pa
 
 
 @asynchronous
+async def test_a_text_of_many_lines_that_nobody_touches_stays_as_it_is(tmp_path):
+    async with desk(tmp_path) as here:
+        page = await here.page()
+        await page.goto(f"{here.url}properties?d=Dev+%3C1%3E&g=Pairs")
+        for name, text in (("WHO", "you"), ("WHAT", "two\nlines")):
+            await prop(page, "Notes").get_by_role("textbox", name=name).fill(text)
+            await prop(page, "Notes").get_by_role("button", name="Set").click()
+            await page.get_by_text("Change to property Notes has been submitted").wait_for()
+            await page.goto(f"{here.url}properties?d=Dev+%3C1%3E&g=Pairs")
+        await soon(lambda: len(here.driver.got) == 2)
+        assert [dict(members) for _, members in here.driver.got] == [
+            {"WHO": "you", "WHAT": "many\nlines"},
+            {"WHO": "I", "WHAT": "two\nlines"},
+        ]
+        assert here.errors == []
+
+
+@asynchronous
 async def test_a_blob_there_and_back(tmp_path):
     picture = bytes(range(256)) * 40
     async with desk(tmp_path, "/obs/", PASSWORD) as here:

@@ -5,6 +5,7 @@ import contextlib
 import json
 import signal
 import socket
+from types import SimpleNamespace
 
 import paho.mqtt.client as paho
 import pytest
@@ -221,6 +222,32 @@ async def test_a_server_that_answers_no_pings_gets_commands_at_once_and_one_that
             await connection.expect(lambda one: one.tag == "pingRequest")
             await connection.send("<setBLOBVector device='CCD' name='CCD1'><oneBLOB")  # the answer comes behind it
             await connection.expect(lambda one: one.tag == "newNumberVector")
+
+
+@asynchronous
+async def test_no_command_overtakes_those_that_wait_for_an_answer():
+    class Slow:
+        stats, answered, asked = SimpleNamespace(bytes_in=0), asyncio.Event(), 0
+
+        async def ping(self, timeout):
+            self.asked += 1
+            await self.answered.wait()
+
+    async def give(*numbers):
+        for number in numbers:
+            assert await check.check(loop.time()) == ""
+            sent.append(number)
+
+    client, loop, sent = Slow(), asyncio.get_running_loop(), []
+    client.answered.set()
+    check = answering.Answering(client)
+    await check._learn()
+    client.answered.clear()
+    giving = [asyncio.create_task(give(*numbers)) for numbers in ((1, 3), (2,))]  # the third comes with the answer
+    await eventually(lambda: client.asked == 2)
+    client.answered.set()
+    await asyncio.gather(*giving)
+    assert sent == [1, 2, 3]
 
 
 @asynchronous

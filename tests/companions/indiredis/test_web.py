@@ -55,6 +55,14 @@ class Everything(IPyDriver):
                 "Ok",
                 [NumberMember(name, membervalue=value) for name, value in (("RA", "1"), ("DEC", "2"))],
             ),
+            TextVector(
+                "NOTES",
+                "Notes",
+                "Pairs",
+                "rw",
+                "Ok",
+                [TextMember("WHO", membervalue="I"), TextMember("WHAT", membervalue="many\nlines")],
+            ),
             SwitchVector("ANY2", "Any", "Pairs", "rw", "AnyOfMany", "Ok", [SwitchMember("A"), SwitchMember("B")]),
         ]
         super().__init__(Device("Dev <1>", vectors))
