@@ -178,7 +178,8 @@ class SwitchVector(PermittedVector, ValueVector):
             )
 
     def _update_frame(self, members: Sequence[PropertyMember], call: Call) -> Frame:
-        if self._rule is not SwitchRule.ANY_OF_MANY and any(member.membervalue == "On" for member in members):
+        if members and self._rule is not SwitchRule.ANY_OF_MANY:
+            # What has changed with them belongs to them: clients would show two that are On, or none.
             chosen = set(map(id, members))
             members = [member for member in self.data.values() if member.changed or id(member) in chosen]
         return super()._update_frame(members, call)

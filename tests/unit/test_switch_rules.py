@@ -140,6 +140,24 @@ async def test_threads_that_choose_disturb_no_send():
             sys.setswitchinterval(interval)
 
 
+@driver_test
+async def test_whichever_switches_are_sent_one_is_on():
+    switches = vector(on="A")
+    async with DriverHarness(ipd.IPyDriver(ipd.Device("D", [switches]))) as harness:
+        await switches.send_setVector()
+        for member in "ABC":
+            switches.choose("B" if switches.chosen == "A" else "A")
+            await switches.send_setVectorMembers(members=[member])
+            await harness.settle()
+            values = list(harness.property("D", "S").values.values())
+            assert values.count("On") == 1
+        switches.choose("C")
+        await switches.send_setVectorMembers(state="Busy")
+        await harness.settle()
+        assert harness.messages[-1].members == ()
+        assert switches.data["C"].changed
+
+
 class _Watched(ipd.SwitchMember):
     """A switch that lets a thread do something whenever it is read."""
 
