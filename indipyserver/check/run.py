@@ -30,6 +30,7 @@ _BUSY: Final = 30.0  # seconds that connecting may take after it has answered wi
 _SLOW: Final = 1.0  # seconds; KStars shows Busy meanwhile
 _LEAST_GRACE: Final = 5.0  # minimum seconds that it has to end
 _WHOLE_NUMBER: Final = re.compile(r"\s*[0-9]{1,10}\s*")  # clients read 32 bits
+_IN_USE: Final = "it is connected, so another client may be using the device, which is sent no wrong values or members"
 _INFO_MEMBERS: Final = {"DRIVER_NAME", "DRIVER_EXEC", "DRIVER_VERSION", "DRIVER_INTERFACE"}
 
 
@@ -159,7 +160,10 @@ class _Script(Conversation):
         if connection.members["CONNECT"].value == "On":
             self.result.connected.append(device)
             if not self.act:
-                return None  # another client may be using it
+                if self.subject.is_server:
+                    self.in_use.add(device)
+                    self.result.spared.append((connection.key, _IN_USE))
+                return None
             await self._disconnect(device, set())
         before = set(self.checker.properties)
         if not await self._switch_connection(device, "CONNECT"):
@@ -345,7 +349,7 @@ class _Script(Conversation):
         """Send numbers beyond their range, and text that is not a number."""
         for key in list(self.checker.properties):
             prop = self._commandable(key)
-            if prop is None or prop.kind is not VectorKind.NUMBER:
+            if prop is None or prop.kind is not VectorKind.NUMBER or prop.device in self.in_use:
                 continue
             for name, value in out_of_range(prop):
                 await self._refuse(key, name, repr(value), "range-not-enforced")
@@ -384,7 +388,7 @@ class _Script(Conversation):
         self.teasing = True
         for key in list(self.checker.properties):
             prop = self._commandable(key)
-            if prop is not None and self.command(unknown_member(prop)):
+            if prop is not None and prop.device not in self.in_use and self.command(unknown_member(prop)):
                 await self.answered(key, 0.1)
         self.pending.clear()
         before = self.definitions.copy()
@@ -396,7 +400,7 @@ class _Script(Conversation):
         """Send commands to read-only properties, then check the values."""
         written: dict[Key, tuple[str, str, int, NewVector]] = {}
         for prop in list(self.checker.properties.values()):
-            if prop.perm != "ro" or reason_to_spare(prop, self.act) is not None:
+            if prop.perm != "ro" or prop.device in self.in_use or reason_to_spare(prop, self.act) is not None:
                 continue
             other, restore = different(prop), same_values(prop)
             if other is not None and self.send(with_value(prop, *other)):

@@ -9,9 +9,13 @@ import threading
 
 import pytest
 
+import indipydriver as ipd
+from indipyserver import Observer
 from indipyserver.certificates import server_context
 from indipyserver.check import subjects
+from indipyserver.check.run import check
 from indipyserver.check.subjects import CannotRun, open_subject
+from indipyserver.routing.endpoint import Role
 from indipyserver.spec import RemoteSpec
 from tests.support import asynchronous, run, running_server
 from tests.support.certificates import certificates
@@ -131,3 +135,53 @@ class Nobody:
     def frames_received(self, frames: list[object]) -> None: ...
     def fault_received(self, fault: object) -> None: ...
     def closed(self, unfinished: int) -> None: ...
+
+
+class _Dome(ipd.IPyDriver):
+    """Does what it is told, which includes connecting."""
+
+    async def rxevent(self, event):
+        for name, value in event.items():
+            event.vector[name] = value
+        if event.vectorname == "CONNECTION" and event.get("DISCONNECT") == "On":
+            event.vector["CONNECT"] = "Off"
+        elif event.vectorname == "CONNECTION":
+            event.vector["DISCONNECT"] = "Off"
+        await event.vector.send_setVector(state="Ok")
+
+
+class _Heard(Observer):
+    """Keeps what clients have said."""
+
+    def __init__(self):
+        self.text = b""
+
+    def received(self, peer, frames):
+        if peer.role is Role.CLIENT:
+            self.text += b"".join(frame.raw for frame in frames)
+
+
+@pytest.mark.parametrize("connected", [True, False])
+@asynchronous
+async def test_a_device_that_another_client_may_be_using_is_sent_nothing_wrong(connected):
+    """Some of libindi's cameras die of a member that they have not defined."""
+    on, off = ("On", "Off") if connected else ("Off", "On")
+    switches = [ipd.SwitchMember("CONNECT", "", on), ipd.SwitchMember("DISCONNECT", "", off)]
+    driver = _Dome(
+        ipd.Device(
+            "Dome",
+            [
+                ipd.SwitchVector("CONNECTION", "", "", "rw", "OneOfMany", "Ok", switches),
+                ipd.NumberVector("speed", "", "", "rw", "Ok", [ipd.NumberMember("n", "", "%g", 0, 10, 1, 5)]),
+                ipd.TextVector("about", "", "", "ro", "Ok", [ipd.TextMember("t", "", "x")]),
+            ],
+        )
+    )
+    heard = _Heard()
+    async with running_server(driver) as server:
+        server.add_observer(heard)
+        report = await check(f"@127.0.0.1:{server.port}", timeout=1)
+    wrong = [b"NO_SUCH_MEMBER", b"not a number", b"newTextVector"]
+    assert [each in heard.text for each in wrong] == [not connected] * 3
+    assert heard.text.count(b'"speed"') >= 2, "its present value is sent, in any case"
+    assert any(key == ("Dome", "CONNECTION") for key, _ in report.spared) is connected
