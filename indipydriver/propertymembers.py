@@ -230,8 +230,8 @@ class TextMember(PropertyMember):
 class NumberMember(PropertyMember):
     """A number, kept as text in the form in which it was given.
 
-    Text that is not a plain decimal, as "12:30:00", is sent as one, 12.5; but as it is where the format is INDI's for
-    degrees and hours.
+    Text that is not a plain decimal, as "12:30:00", is sent as one, 12.5, because clients such as KStars read only the
+    first component of sexagesimal updates.
 
     Args:
         format: How clients show it: one printf conversion of a double such as "%.2f", or INDI's

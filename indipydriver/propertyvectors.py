@@ -286,7 +286,7 @@ class NumberVector(PermittedVector, ValueVector):
         super().__init__(name, label, group, perm, state, numbermembers)
 
     def _sent_values(self, members: Iterable[NumberMember]) -> list[str]:  # type: ignore[override]  # it has no others
-        return [plain_number(member.membervalue, member.format) for member in members]
+        return [plain_number(member.membervalue) for member in members]
 
     def getfloatvalue(self, membername: str) -> float:
         """The value of a member as float; KeyError if there is no such member, TypeError if it cannot be read."""

@@ -122,21 +122,18 @@ def _sexagesimal(text: str) -> float:
     return -number if negative else number
 
 
-def plain_number(text: str, format: str = "") -> str:
+def plain_number(text: str) -> str:
     """The text of a number as it is sent: what is not a plain decimal becomes one, with all its digits.
 
-    libindi 1.9.9 reads what is sexagesimal only as the value in a definition, and takes only the first component of
-    everything else; blanks between components it ignores.
+    Clients of libindi 1.9.9 read what is sexagesimal only as the value in a definition. Of everything else they take
+    the first component: an hour angle of 12:30:00 in an update is shown as 12.
 
     Args:
         text: What :func:`getfloat` accepts.
-        format: If it is ``%<w>.<f>m``, components with ``:`` between them stay as they are.
     """
     try:
         float(text)
     except ValueError:
-        if ":" in text and " " not in text.strip() and _SEXAGESIMAL_FORMAT.match(format):
-            return text
         return str(getfloat(text))
     return text
 
