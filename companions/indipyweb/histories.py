@@ -51,6 +51,11 @@ class Histories:
         """Note a time in which the values are unknown."""
         self.gaps = [*self.gaps[-19:], (begin, end)]
 
+    def gaps_of(self, seconds: float) -> list[tuple[float, float]]:
+        """The same for :meth:`points`, whose times are the beginnings of their spans: a gap ends with such a time."""
+        span = (_SHORT if seconds <= _SHORT[0] * _SHORT[1] else _LONG)[1]
+        return [(begin, end - end % span) for begin, end in self.gaps]
+
     def keep(self, is_there: Callable[[str, str], bool]) -> None:
         """Forget properties that no longer exist."""
         gone = {key[:2] for key in self._known if not is_there(*key[:2])}
@@ -58,7 +63,7 @@ class Histories:
             self._known = {key: known for key, known in self._known.items() if key[:2] not in gone}
 
     def points(self, key: NumberKey, seconds: float) -> list[Point]:
-        """The values of this many seconds, oldest first, in the finest resolution that is kept."""
+        """The values of at least this many seconds, oldest first, in the finest resolution that is kept."""
         found = self._known.get(key)
         if found is None:
             return []

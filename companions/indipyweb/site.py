@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import math
 import os
 import time
 from collections import OrderedDict
@@ -281,6 +282,11 @@ class Site:
         if known is None or known[0] != (prop.defined, limits):  # devices change limits with values, too
             known = self._shapes[prop.key] = ((prop.defined, limits), shape_of(prop))
         return known[1]
+
+    def gaps(self, seconds: float) -> list[tuple[float, float]]:
+        """The times in the last seconds for which values are unknown, including the present one."""
+        known = self.histories.gaps_of(seconds)
+        return known if self._lost_at is None else [*known, (self._lost_at, math.inf)]
 
     # Streams
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from indipyclient.model.history import Point
 
-__all__ = ["Line", "Plot", "nice_ticks", "plot_of"]
+__all__ = ["Line", "Plot", "nice_ticks", "plot_of", "points_since"]
 
 WIDTH: Final = 600
 HEIGHT: Final = 240
@@ -68,6 +68,12 @@ def nice_ticks(low: float, high: float) -> list[float]:
     return [float(f"{(first + n) * step:.12g}") for n in range(8) if (first + n) * step <= high + step * 1e-9]
 
 
+def points_since(points: Sequence[Point], begin: float) -> list[Point]:
+    """Those since a time, and the value at that time: a number that does not change has no newer point."""
+    before = [p for p in points if p.time < begin][-1:]
+    return [Point(p.time, p.last, p.last, p.last) for p in before] + [p for p in points if p.time >= begin]
+
+
 def plot_of(
     numbers: Sequence[tuple[str, Sequence[Point]]],
     now: float,
@@ -86,9 +92,7 @@ def plot_of(
         same: Whether they share one scale.
     """
     begin = now - seconds
-    shown = [
-        (label, [p for p in points if p.time >= begin - 60 and math.isfinite(p.last)]) for label, points in numbers
-    ]
+    shown = [(label, points_since([p for p in points if math.isfinite(p.last)], begin)) for label, points in numbers]
     ends = [(min(p.min for p in points), max(p.max for p in points)) for _, points in shown if points]
     is_one = same or len(shown) == 1
     common = _widened(min(e[0] for e in ends), max(e[1] for e in ends)) if ends and is_one else None
@@ -139,20 +143,30 @@ def _path(
     """Up and down in each column, level between them, and broken where the link was down."""
     columns: dict[int, tuple[float, float, float, float]] = {}
     for p in points:
-        column = min(max(int((p.time - begin) / seconds * COLUMNS), 0), COLUMNS)
+        column = _column(p.time, begin, seconds)
         old = columns.get(column)
         columns[column] = (
             (min(old[0], p.min), max(old[1], p.max), p.last, p.time) if old else (p.min, p.max, p.last, p.time)
         )
-    path, before = [], None
+    path: list[str] = []
+    x, before = 0, -math.inf
+
+    def level(time: float) -> bool:
+        """Go on to this time, or to the gap before it; returns whether there was none."""
+        lost = min((first for first, end in gaps if first < time and end > before), default=time)
+        path.append(f"H{max(x, _column(lost, begin, seconds) * WIDTH // COLUMNS)}")
+        return lost == time
+
     for column, (low, high, last, time) in sorted(columns.items()):
-        x = column * WIDTH // COLUMNS
-        broken = before is None or any(first < time and end > before for first, end in gaps)
-        before = time
-        move = "M" if broken else "H"
-        path.append(f"M{x} {_y(low, bounds)}" if move == "M" else f"H{x}V{_y(low, bounds)}")
+        is_level = bool(path) and level(time)
+        x, before = column * WIDTH // COLUMNS, time
+        path.append(f"V{_y(low, bounds)}" if is_level else f"M{x} {_y(low, bounds)}")
         if high > low:
             path.append(f"V{_y(high, bounds)}V{_y(last, bounds)}")
-    if path and not any(end > (before or 0) for _, end in gaps):
-        path.append(f"H{WIDTH}")
+    if path:
+        level(begin + seconds)
     return "".join(path)
+
+
+def _column(time: float, begin: float, seconds: float) -> int:
+    return min(max(int((time - begin) / seconds * COLUMNS), 0), COLUMNS)

@@ -89,8 +89,8 @@ class _Manager:
             self._note(request, "save profile", name, "ok")
 
     async def change(self, request: Request) -> Any:
-        profile = self._profile(request)
         given = await _body(request)
+        profile = self._profile(request)  # only now: others may have changed it meanwhile
         if not isinstance(given, dict):
             raise _Refused(400, "an object is expected")
         port = given.get("port", profile.port)
@@ -112,8 +112,8 @@ class _Manager:
         return [{"remote": remote} for remote in self._profile(request).remotes]
 
     async def set_drivers(self, request: Request) -> Any:
-        profile = self._profile(request)
         given = await _body(request)
+        profile = self._profile(request)  # only now: others may have changed it meanwhile
         if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
             raise _Refused(400, "a list of drivers is expected")
         labels = tuple(str(one["label"])[:200] for one in given if "label" in one)

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from indipydriver.errors import ValueFormatError
 from indipydriver.protocol.limits import Limits
 from indipydriver.protocol.messages import NewVector, OneBlob, OneMember
-from indipydriver.protocol.tags import SwitchRule, VectorKind
+from indipydriver.protocol.tags import Permission, SwitchRule, VectorKind
 from indipydriver.protocol.values import file_format, format_timestamp, getfloat, parse_switch
 
 from ..errors import BadValue, NoSuchMember, NotWritable, WrongKind
@@ -132,7 +132,8 @@ def press(prop: Property, name: str) -> dict[str, Value]:
 def command(
     prop: Property, values: Mapping[str, Value], asked: Mapping[str, str], timestamp: datetime | None = None
 ) -> NewVector:
-    """The message: for switches and BLOBs the given members, Off before On, otherwise all members (INDI 1.7).
+    """The message: for switches and BLOBs the given members, Off before On, otherwise all members that are
+    known (INDI 1.7).
 
     Args:
         prop: The property as known.
@@ -153,7 +154,8 @@ def command(
         ordered = sorted(asked.items(), key=lambda item: item[1] == "On")
         members = [OneMember(name, value) for name, value in ordered]
     else:
-        empty = prop.kind is VectorKind.NUMBER
+        # An empty number is none; an empty write-only text, such as a password, is not known, and "" would erase it.
+        empty = prop.kind is VectorKind.NUMBER or prop.perm is Permission.WRITE_ONLY
         members = [
             OneMember(name, asked.get(name, member.value))
             for name, member in prop.members.items()

@@ -15,7 +15,7 @@ from indipyclient import Property, VectorKind
 
 from ..histories import NumberKey
 from ..site import Site
-from ..svgplot import HEIGHT, WIDTH, plot_of
+from ..svgplot import HEIGHT, WIDTH, plot_of, points_since
 from ..views import is_secret
 from ..visit import Answer, Visit
 
@@ -77,7 +77,7 @@ async def plot(visit: Visit) -> Answer:
         "plot.html",
         site=site,
         title="Plot",
-        plot=plot_of(numbers, now, seconds, site.histories.gaps, same=same),
+        plot=plot_of(numbers, now, seconds, site.gaps(seconds), same=same),
         keys=keys,
         texts=[json.dumps(list(key)) for key in keys],
         choices=[(json.dumps(list(key)), label, key in keys) for key, label in choices][:300],
@@ -101,9 +101,7 @@ async def table(visit: Visit) -> Answer:
     writer = csv.writer(file)
     writer.writerow(["time", "device", "property", "member", "min", "max", "last"])
     for key in keys:
-        for point in site.histories.points(key, seconds):
-            if point.time < now - seconds:
-                continue
+        for point in points_since(site.histories.points(key, seconds), now - seconds):
             stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(wall - (now - point.time)))
             names = [f"'{name}" if name[:1] in "=+-@\t\r" else name for name in key]  # not as formulas
             writer.writerow([stamp, *names, repr(point.min), repr(point.max), repr(point.last)])

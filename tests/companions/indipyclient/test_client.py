@@ -155,6 +155,24 @@ async def test_set_sends_all_members_and_waits_until_it_is_done():
 
 
 @asynchronous
+async def test_a_write_only_text_that_is_not_known_is_not_erased():
+    """Devices define a password as empty; whoever sets the name beside it does not mean to erase it."""
+    login = (
+        '<defTextVector device="Mount" name="LOGIN" perm="wo" state="Ok">'
+        '<defText name="USER"/><defText name="PASSWORD"/><defText name="SITE">north</defText></defTextVector>'
+    )
+    async with meeting(login) as (_, server, client):
+        task = await sent(client, "Mount", "LOGIN", USER="ann")
+        command = await server.expect(match("newTextVector", device="Mount", name="LOGIN"))
+        assert [(m.get("name"), m.text) for m in command] == [("USER", "ann"), ("SITE", "north")]
+        task.cancel()
+        task = await sent(client, "Mount", "LOGIN", PASSWORD="")
+        command = await server.expect(match("newTextVector", device="Mount", name="LOGIN"))
+        assert [(m.get("name"), m.text or "") for m in command] == [("PASSWORD", ""), ("SITE", "north")]
+        task.cancel()
+
+
+@asynchronous
 async def test_a_refusal_has_the_words_of_the_driver():
     async with meeting(DEFINE) as (_, server, client):
         task = await sent(client, "Mount", "EQ", RA=5)

@@ -5,6 +5,7 @@ import base64
 import csv
 import io
 import json
+import math
 from urllib.parse import quote
 
 import pytest
@@ -14,7 +15,7 @@ pytest.importorskip("starlette", reason="the web client needs the extra web")
 from indipyclient.model.history import Point
 from indipyweb.histories import Histories
 from indipyweb.security.limits import Buckets
-from indipyweb.svgplot import nice_ticks, plot_of
+from indipyweb.svgplot import nice_ticks, plot_of, points_since
 from tests.support import asynchronous
 
 from .parts import AWKWARD, Everything, poll, soon, website
@@ -225,6 +226,27 @@ def test_a_line_is_broken_where_nothing_is_known():
     huge = plot_of([("a", [Point(1.0, -1.7e308, 1.7e308, 0.0)])], 2.0, 600.0).lines[0].path
     assert "nan" not in huge
     assert "inf" not in huge
+
+
+def test_a_number_that_does_not_change_is_drawn_and_exported():
+    """Drivers send a number when it changes: one that has stood still for an hour has a value all the same."""
+    line = plot_of([("a", [Point(0.0, 1.0, 7.0, 5.0)])], 3600.0, 600.0).lines[0]
+    assert (line.path, line.count) == ("M0 120.0H600", 1)
+    assert (line.low, line.high, line.last) == (5.0, 5.0, 5.0)  # the others were before
+    points = points_since([Point(0.0, 1.0, 1.0, 1.0), Point(5.0, 2.0, 9.0, 2.0), Point(20.0, 3.0, 3.0, 3.0)], 10.0)
+    assert points == [Point(5.0, 2.0, 2.0, 2.0), Point(20.0, 3.0, 3.0, 3.0)]
+
+
+def test_a_number_is_drawn_until_the_link_is_lost_and_from_its_return():
+    """The present gap has no end yet; and the time of a point is the beginning of its second."""
+    lost = plot_of([("a", [Point(0.0, 5.0, 5.0, 5.0)])], 600.0, 600.0, [(300.0, math.inf)]).lines[0].path
+    assert lost == "M0 120.0H300"
+    known = Histories()
+    known.add_gap(300.2, 420.7)
+    points = [Point(0.0, 5.0, 5.0, 5.0), Point(420.0, 5.0, 5.0, 5.0)]
+    back = plot_of([("a", points)], 600.0, 600.0, known.gaps_of(600)).lines[0].path
+    assert back == "M0 120.0H300M420 120.0H600"
+    assert known.gaps_of(3600) == [(300.2, 420.0)]
 
 
 def test_scales_are_round():

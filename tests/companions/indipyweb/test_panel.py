@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import json
+import math
 import re
 import tempfile
 from urllib.parse import urlencode
@@ -341,6 +342,7 @@ async def test_a_lost_server_is_said_and_values_stay(tmp_path):
             answer = await browser.post("/set", data={"d": "Mount", "p": "EQ", "m.RA": "1"}, headers=JSON)
             assert answer.status_code == 503
             assert (await browser.get("/health")).json()["status"] == "degraded"
+            await soon(lambda: [end for _, end in web.first.gaps(600)] == [math.inf])  # plots end there
             await server.client(DEFINE, timeout=30)  # it comes back by itself
             await soon(lambda: stream.of("link")[-1]["up"])
             await soon(lambda: not web.first.model.has_stale)

@@ -154,6 +154,21 @@ async def test_what_ekos_sends_of_drivers_of_its_own_makes_no_profile(tmp_path):
 
 
 @asynchronous
+async def test_what_others_change_while_a_body_is_on_its_way_stays(tmp_path):
+    async with manager(tmp_path) as (ekos, web, _launcher):
+        web.profiles.save(Profile("Night"))
+
+        async def slow():
+            web.profiles.save(Profile("Night", autostart=True))  # by somebody at the page of the server
+            yield b"[]"
+
+        length = {"content-length": "2"}
+        answer = await ekos.post("/api/profiles/Night/drivers", content=slow(), headers=length)
+        assert answer.status_code == 200
+        assert web.profiles.get("Night").autostart
+
+
+@asynchronous
 async def test_halves_of_characters_are_no_names(tmp_path):
     async with manager(tmp_path) as (ekos, _web, _launcher):
         await ekos.post("/api/profiles/p")
