@@ -15,8 +15,11 @@ __all__ = [
     "FIELDS",
     "PORT",
     "Endpoint",
+    "Field",
     "Pattern",
+    "escape",
     "field_of",
+    "parse_assignment",
     "parse_endpoint",
     "parse_pattern",
     "unescape",
@@ -27,7 +30,14 @@ PORT: Final = 7624
 LOCAL: Final = "/tmp/indiserver"
 """The local socket of indiserver and of this project's server."""
 
-FIELDS: Final = ("_STATE", "_LABEL", "_GROUP", "_PERM", "_TO", "_TS")
+
+class Field(str):
+    """The name of a field of a property, which is not a member of that name."""
+
+    __slots__ = ()
+
+
+FIELDS: Final = {name: Field(name) for name in ("_STATE", "_LABEL", "_GROUP", "_PERM", "_TO", "_TS")}
 """Fields of a property that may take the place of a member, as with indi_getprop."""
 
 
@@ -101,24 +111,43 @@ def _split(text: str) -> list[str]:
 
 def unescape(text: str) -> str:
     """Remove the backslashes."""
-    return re.sub(r"\\(.)", r"\1", text)
+    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
+
+
+def escape(name: str) -> str:
+    """A name as it is written in an address, of which it means itself only."""
+    return f"\\{name}" if name in FIELDS else re.sub(r"([\\.*?=<>])", r"\\\1", name)
+
+
+def parse_assignment(text: str) -> tuple[str, str]:
+    """An address and the value that follows its equals sign.
+
+    Raises:
+        ValueError: There is no equals sign without a backslash.
+    """
+    match = re.match(r"((?:\\.|[^\\=])*)=", text, re.DOTALL)
+    if match is None:
+        raise ValueError(f"no '=' in {text!r}: write DEVICE.PROPERTY.MEMBER=VALUE")
+    return match[1], text[match.end() :]
+
+
+def _only(part: str) -> str | None:
+    """The name that a glob means, if it can be only one."""
+    return None if re.search(r"[*?]", re.sub(r"\\.", "", part, flags=re.DOTALL)) else unescape(part)
 
 
 @lru_cache(maxsize=256)
 def _compiled(part: str) -> re.Pattern[str]:
     """A glob with ``*`` and ``?``; brackets are literal, because device names contain them."""
     text = ""
-    for piece in re.split(r"(\\.|[*?])", part):
-        if piece in ("*", "?"):
-            text += piece
-        else:
-            text += re.sub(r"([\[\]*?])", r"[\1]", unescape(piece)).replace("[]]", "]")
+    for piece in re.split(r"(\\.|[*?])", part, flags=re.DOTALL):
+        text += piece if piece in ("*", "?") else re.sub(r"([\[*?])", r"[\1]", unescape(piece))
     return re.compile(translate(text))
 
 
 class Pattern(NamedTuple):
-    """Which members are meant: three globs with ``*`` and ``?``; a backslash before a dot, a star or a question mark
-    makes it an ordinary character.
+    """Which members are meant: three globs with ``*`` and ``?``; a backslash makes the next character an ordinary
+    one.
 
     Attributes:
         device: Of device names.
@@ -133,22 +162,22 @@ class Pattern(NamedTuple):
     @property
     def fixed(self) -> bool:
         """Whether it means exactly one member."""
-        return not any(re.search(r"(?<!\\)[*?]", part) for part in self)
+        return None not in map(_only, self)
 
     @property
     def only_device(self) -> str | None:
         """The device, if it can be only one."""
-        return None if re.search(r"(?<!\\)[*?]", self.device) else unescape(self.device)
+        return _only(self.device)
 
     @property
     def only_name(self) -> str | None:
         """The name of the property, if it can be only one."""
-        return None if re.search(r"(?<!\\)[*?]", self.name) else unescape(self.name)
+        return _only(self.name)
 
     @property
     def only_member(self) -> str | None:
         """The member, if it can be only one."""
-        return None if re.search(r"(?<!\\)[*?]", self.member) else unescape(self.member)
+        return _only(self.member)
 
     def covers(self, device: str, name: str, member: str) -> bool:
         """Whether this member matches."""
@@ -162,14 +191,15 @@ class Pattern(NamedTuple):
     def members(self, prop: Property) -> list[str]:
         """The members of a property that matches, and the field."""
         if self.member in FIELDS:
-            return [self.member]
+            return [FIELDS[self.member]]
         return [name for name in prop.members if _compiled(self.member).match(name)]
 
 
 def parse_pattern(text: str, known: Iterable[Property] = ()) -> Pattern:
     """``Device.PROPERTY.MEMBER``; parts that are missing at the end stand for all.
 
-    A dot in a name is written ``\\.``; if the names are known, a plain dot will do.
+    A dot in a name is written ``\\.``, and other characters with a meaning alike; if the names are known, a plain dot
+    will do.
 
     Args:
         text: What the user wrote.
@@ -198,22 +228,18 @@ def _by_names(text: str, known: Iterable[Property]) -> Iterator[Pattern]:
         devices.setdefault(prop.device, []).append(prop)
     for device in sorted(devices, key=len, reverse=True):
         if text == device:
-            yield Pattern(_escape(device))
+            yield Pattern(escape(device))
         if not text.startswith(device + "."):
             continue
         rest = text[len(device) + 1 :]
         for prop in sorted(devices[device], key=lambda prop: len(prop.name), reverse=True):
             if rest == prop.name:
-                yield Pattern(_escape(device), _escape(prop.name), "*")
+                yield Pattern(escape(device), escape(prop.name), "*")
             elif rest.startswith(prop.name + "."):
-                yield Pattern(_escape(device), _escape(prop.name), rest[len(prop.name) + 1 :])
+                yield Pattern(escape(device), escape(prop.name), rest[len(prop.name) + 1 :])
         parts = _split(rest)
         if len(parts) <= 2:
-            yield Pattern(_escape(device), *[part or "*" for part in parts])
-
-
-def _escape(name: str) -> str:
-    return re.sub(r"([\\.*?])", r"\\\1", name)
+            yield Pattern(escape(device), *[part or "*" for part in parts])
 
 
 def field_of(prop: Property, field: str) -> str:

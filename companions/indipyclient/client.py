@@ -7,7 +7,7 @@ import contextlib
 import copy
 import os
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,7 @@ from .commanding import Outcome, carry_out
 from .connect import Connect, connector
 from .engine import IDLE, UNANSWERED, Engine
 from .errors import NotConnected
+from .listening import follow
 from .model.commands import Value, press
 from .model.delta import Note
 from .model.expect import Confirm
@@ -136,9 +137,8 @@ class Client:
         self._task = asyncio.create_task(engine.run(), name=f"INDI client of {self.endpoint}")
         if not wait:
             return
-        up = (LinkState.READY, LinkState.CLOSED)
         try:
-            await engine.until(lambda: engine.status.state in up, timeout)
+            await engine.until(lambda: engine.status.state in (LinkState.READY, LinkState.CLOSED), timeout)
             if engine.status.state is not LinkState.READY:
                 raise NotConnected(engine.status.reason or f"no connection to {self.endpoint} in {timeout} s")
         except BaseException:
@@ -412,15 +412,16 @@ class Client:
         self._taps.discard(tap)
         self._running.remove_tap(tap)
 
-    async def messages(self, device: str | None = None) -> AsyncIterator[Note]:
-        """Messages from now on, of one device or all."""
-        async with self._running.add_cursor(device, None, 0.0, None) as cursor:
-            seen = cursor.rev
-            async for delta in cursor:
-                for note in delta.notes:
-                    if note.rev > seen and device in (None, note.device):
-                        yield note
-                seen = delta.rev
+    def messages(self, device: str | None = None, *, initial: bool = False) -> AsyncGenerator[Note, None]:
+        """Messages from now on.
+
+        10,000 of them, or 16 MiB, may wait for you; the oldest beyond that are lost, and a message says how many.
+
+        Args:
+            device: Only those of this device.
+            initial: First those that are known.
+        """
+        return follow(self._running, device, initial)
 
     # BLOBs
 

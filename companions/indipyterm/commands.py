@@ -11,7 +11,7 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.markup import escape
 
 from indipyclient import ClientError, Property
-from indipyclient.addresses import parse_endpoint, parse_pattern
+from indipyclient.addresses import parse_assignment, parse_endpoint, parse_pattern
 from indipyclient.model.commands import texts
 
 from .keymap import ACTIONS, Action, keys_shown
@@ -90,8 +90,11 @@ class Commands(Provider):
     def _set(self, rest: str) -> Hit | None:
         """``set Telescope.EQ.RA=5.5``."""
         session = self._main.session
-        address, equals, value = rest.partition("=")
-        if session is None or not equals:
+        try:
+            address, value = parse_assignment(rest)
+        except ValueError:
+            address = value = ""
+        if session is None or not address:
             return Hit(ASKED, Text("set DEVICE.PROPERTY.MEMBER=VALUE"), lambda: None)
         try:
             pattern = parse_pattern(address.strip(), list(session.client.model))

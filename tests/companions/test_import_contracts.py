@@ -21,7 +21,7 @@ LAYERS = {
         "session",
         "bloblink",
         "engine",
-        "blobs commanding waiting",
+        "blobs commanding listening waiting",
         "client",
         "sync recording",
         "propertymembers",

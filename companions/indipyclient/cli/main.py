@@ -33,9 +33,9 @@ A server is HOST, HOST:PORT, [IPv6]:PORT or the path of a local socket; without 
 $INDI_PORT are used, else localhost:7624.
 
 An address is DEVICE.PROPERTY.MEMBER; what is left out at the end stands for all. * and ? stand for
-other characters, and a backslash before a dot makes it part of a name. In the place of a member
-_STATE _LABEL _GROUP _PERM _TO and _TS are the state, label, group, permission, time-out and
-timestamp of the property.
+other characters. A backslash before . * ? = < > or a backslash makes it part of a name. In the place
+of a member _STATE _LABEL _GROUP _PERM _TO and _TS are the state, label, group, permission, time-out
+and timestamp of the property; with a backslash before it, it is a member of that name.
 
 exit status:
   0 found, or accepted     3 refused by the device     5 sent, but the connection was lost

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Sequence
 
 from ..model.delta import Note
@@ -30,20 +31,17 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def _messages(options: argparse.Namespace) -> int:
-    printed = seen = 0
+    printed = 0
     async with (
         client_of(options, reconnect=True) as client,
         within(options.duration),
-        client.changes(initial=True) as cursor,
+        contextlib.aclosing(client.messages(options.device, initial=True)) as messages,
     ):
-        async for delta in cursor:
-            for note in delta.notes:
-                if note.rev > seen and options.device in (None, note.device):
-                    _print(note, options.json)
-                    printed += 1
-                    if printed == options.count:
-                        return Status.DONE
-            seen = delta.rev
+        async for note in messages:
+            _print(note, options.json)
+            printed += 1
+            if printed == options.count:
+                break
     return Status.DONE
 
 

@@ -10,19 +10,14 @@ from typing import Final
 
 from indipydriver.protocol.texts import printable
 
-from ..addresses import FIELDS, Pattern, field_of
+from ..addresses import Field, Pattern, escape, field_of
 from ..model.dump import line
 from ..model.properties import Property
 
-__all__ = ["escape", "json_text", "lines_of", "print_json", "print_line", "print_members", "write"]
+__all__ = ["json_text", "lines_of", "print_json", "print_line", "print_members", "write"]
 
 CLOSED_PIPE: Final = 141
 """The exit status that shells report for a program ended by the signal for a closed pipe."""
-
-
-def escape(name: str) -> str:
-    """A name as it is written in an address."""
-    return name.replace("\\", "\\\\").replace(".", "\\.") if "." in name or "\\" in name else name
 
 
 def print_line(text: str) -> None:
@@ -70,7 +65,7 @@ def print_members(prop: Property, members: Iterable[str], as_json: bool, *, valu
     """Print these members, or fields, of a property."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     for name in members:
-        if name in FIELDS:
+        if isinstance(name, Field):
             value = field_of(prop, name)
             found = {"t": now, "device": prop.device, "property": prop.name, "member": name, "value": value}
         else:
@@ -82,14 +77,14 @@ def print_members(prop: Property, members: Iterable[str], as_json: bool, *, valu
         elif values_only:
             print_line(value)
         else:
-            where = ".".join(map(escape, (prop.device, prop.name, name)))
+            where = f"{escape(prop.device)}.{escape(prop.name)}.{name if isinstance(name, Field) else escape(name)}"
             print_line(f"{where}={value}")
 
 
 def lines_of(patterns: Iterable[Pattern], prop: Property) -> list[str]:
     """The members of a property that match the patterns, each once."""
-    found: dict[str, None] = {}
+    found: dict[tuple[type, str], str] = {}
     for pattern in patterns:
         if pattern.matches(prop):
-            found.update(dict.fromkeys(pattern.members(prop)))
-    return list(found)
+            found.update({(type(name), name): name for name in pattern.members(prop)})
+    return list(found.values())

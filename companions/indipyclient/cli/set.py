@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Final
 
-from ..addresses import parse_pattern, unescape
+from ..addresses import parse_assignment, parse_pattern, unescape
 from ..client import Client
 from ..errors import ClientError, TimedOut
 from ..model.commands import Value
@@ -114,14 +115,12 @@ async def _read(client: Client, texts: Sequence[str], timeout: float) -> list[tu
     """What to set, property by property, in the given order."""
     commands: list[tuple[tuple[str, str], dict[str, Value]]] = []
     for text in texts:
-        address, equals, value = text.partition("=")
-        if not equals:
-            raise ValueError(f"no '=' in {text!r}: write DEVICE.PROPERTY.MEMBER=VALUE")
+        address, value = parse_assignment(text)
         prop: Property | None = None
-        if "." not in address:
+        if "." not in re.sub(r"\\.", "", address, flags=re.DOTALL):
             if not commands:
                 raise ValueError(f"{text!r} names no property: write DEVICE.PROPERTY.MEMBER=VALUE")
-            commands[-1][1][address] = value
+            commands[-1][1][unescape(address)] = value
             continue
         key, member = await _address(client, address, timeout)
         prop = client.need(*key)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from ..addresses import FIELDS, Pattern, field_of, parse_pattern
+from ..addresses import Field, Pattern, field_of, parse_pattern
 from ..client import Client
 from ..model.model import What
 from ..model.properties import Property, number_of
@@ -47,7 +47,7 @@ class Condition:
     """One comparison: of numbers if both sides are numbers, otherwise of text."""
 
     def __init__(self, text: str) -> None:
-        match = re.fullmatch(r"\s*(.+?)\s*(==|!=|<=|>=|<|>)\s*(.*?)\s*", text)
+        match = re.fullmatch(r"\s*((?:\\.|[^\\])+?)\s*(==|!=|<=|>=|<|>)\s*(.*?)\s*", text, re.DOTALL)
         if match is None:
             raise ValueError(f"not a condition: {text!r}; write ADDRESS == VALUE, or != <= >= < >")
         self.pattern: Pattern = parse_pattern(match[1])
@@ -59,7 +59,7 @@ class Condition:
     def holds(self, props: Sequence[Property]) -> bool:
         """Whether it holds for one of them."""
         return any(
-            self._compare(field_of(prop, name) if name in FIELDS else prop[name].value)
+            self._compare(field_of(prop, name) if isinstance(name, Field) else prop[name].value)
             for prop in props
             if self.pattern.matches(prop)
             for name in self.pattern.members(prop)

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Final
 
-from ..addresses import FIELDS, Pattern, field_of
+from ..addresses import Field, Pattern, field_of
 from ..client import Client
 from ..model.delta import Delta
 from ..model.properties import Key, Property
@@ -98,7 +98,7 @@ class _Seen:
 
     @staticmethod
     def _text(prop: Property, name: str) -> str:
-        if name in FIELDS:
+        if isinstance(name, Field):
             return field_of(prop, name)
         member = prop[name]
         return f"{prop.state}{prop.timestamp if member.data is not None else ''}{member.value}"

@@ -19,9 +19,10 @@ import pytest
 
 from examples import camera, stdio_driver, thermostat
 from indipyclient import BadValue, Client, blobs
-from indipyclient.addresses import Endpoint, parse_endpoint, parse_pattern
+from indipyclient.addresses import Endpoint, Field, escape, parse_assignment, parse_endpoint, parse_pattern
 from indipyclient.cli import watch
 from indipyclient.cli.main import VERBS, main
+from indipyclient.cli.output import lines_of, print_members
 from indipyclient.cli.set import _Words
 from indipyclient.cli.wait import Condition, _until
 from indipyclient.model.commands import LARGEST
@@ -130,6 +131,70 @@ def test_a_dot_that_is_clear_needs_no_backslash(text, members):
     model.apply(define("Mount.E", "OTHER", B=1))
     pattern = parse_pattern(text, model)
     assert [name for prop in model if pattern.matches(prop) for name in pattern.members(prop)] == members
+
+
+ODD = (
+    "a=b",
+    "a*",
+    "a?",
+    "a.b",
+    "a b ",
+    "a\\b",
+    "a\\",
+    "a<b",
+    "a>=b",
+    "a!=b",
+    "[a]",
+    "]",
+    "_STATE",
+    "*",
+    "ab",
+    "a",
+    " b",
+)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_each_name_can_be_written_so_that_nothing_else_is_meant(name):
+    model = Model()
+    for device in ODD:
+        for prop in (name, "ab"):
+            model.apply(define(device, prop, **dict.fromkeys(ODD, 1)))
+    for member in ODD:
+        address = ".".join(map(escape, (name, name, member)))
+        pattern = parse_pattern(address)
+        assert (pattern.only_device, pattern.only_name, pattern.only_member) == (name, name, member)
+        assert pattern.fixed
+        assert parse_pattern(address, model) == pattern
+        found = [(prop.key, each) for prop in model if pattern.matches(prop) for each in pattern.members(prop)]
+        assert found == [((name, name), member)]
+        assert not isinstance(found[0][1], Field)
+        assert parse_assignment(f"{address}=x=1") == (address, "x=1")
+        spaced = address[:-1] + "\\ " if address.endswith(" ") else address
+        assert Condition(f"{spaced} >= a=1").pattern.only_member == member
+
+
+def test_a_field_and_a_member_of_its_name_are_told_apart(capsys):
+    model = Model()
+    model.apply(define("Mount", "EQ", _STATE=5))
+    [prop] = model
+    for address, line in (("Mount.EQ._STATE", "Mount.EQ._STATE=Idle"), (r"Mount.EQ.\_STATE", r"Mount.EQ.\_STATE=5")):
+        print_members(prop, lines_of([parse_pattern(address)], prop), False)
+        assert capsys.readouterr().out == f"{line}\n"
+    print_members(prop, lines_of([parse_pattern("Mount.EQ")], prop), False)
+    assert capsys.readouterr().out == "Mount.EQ.\\_STATE=5\n"
+
+
+@asynchronous
+async def test_odd_names_are_set():
+    defined = DEFINE.replace('"RA"', '"R=A*"').replace('"DEC"', '"D.E"')
+    async with scripted() as server:
+        with command("set", r"Mount.EQ.R\=A\*=5", r"D\.E=6", "--wait", "sent", port=server.port) as program:
+            link = await server.client(defined, timeout=15)
+            sent = await link.expect(match("newNumberVector"), timeout=15)
+            assert {one.get("name"): one.text for one in sent} == {"R=A*": "5", "D.E": "6"}
+            assert await program.wait(20) == 0, program.stderr()
+            assert program.stdout() == "Mount.EQ.R\\=A\\*=1\nMount.EQ.D\\.E=2\n"
 
 
 def test_all_that_a_device_says_while_a_command_waits_is_told(capsys):

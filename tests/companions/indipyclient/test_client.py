@@ -406,6 +406,27 @@ async def test_messages_are_followed():
         assert [n.text for n in client.notes()] == ["of the site", "hello & so"]
 
 
+@asynchronous
+async def test_many_messages_at_once_are_all_followed_or_counted(monkeypatch):
+    async with meeting(DEFINE) as (_, server, client):
+        async with contextlib.aclosing(client.messages("Mount")) as heard:
+            first = background(anext(heard))
+            await asyncio.sleep(0)
+            texts = [f"m{number}" for number in range(3000)]
+            await server.send("".join(f'<message device="Mount" message="{text}"/>' for text in ["first", *texts]))
+            assert (await first).text == "first"
+            await server.send(numbers("Busy", "by the way"))
+            await eventually(lambda: client.need("Mount", "EQ").state is State.BUSY)
+            assert [(await anext(heard)).text for _ in range(3001)] == [*texts, "by the way"]
+        monkeypatch.setattr("indipyclient.listening.MESSAGES", 10)
+        async with contextlib.aclosing(client.messages(initial=True)) as heard:
+            assert [(await anext(heard)).text for _ in range(1000)] == [*texts[-999:], "by the way"]
+            await server.send("".join(f'<message device="Mount" message="{text}"/>' for text in texts), numbers("Ok"))
+            await eventually(lambda: client.need("Mount", "EQ").state is State.OK)
+            assert (await anext(heard)).text == "2990 messages are lost: they came faster than they were read"
+            assert [(await anext(heard)).text for _ in range(10)] == texts[-10:]
+
+
 # BLOBs
 
 
