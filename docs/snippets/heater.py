@@ -35,9 +35,6 @@ class HeaterDriver(ipd.IPyDriver):
         device = self["Dew Heater"]
         target, temperature, power = device["TARGET"], device["TEMPERATURE"], device["POWER"]
         while not self.stop:
-            await asyncio.sleep(1)
-            heater.pass_time(1)
-
             wanted = heater.air + target.getfloatvalue("WARMER")
             heater.on = heater.glass < wanted
 
@@ -50,6 +47,9 @@ class HeaterDriver(ipd.IPyDriver):
 
             if target.state == "Busy" and abs(heater.glass - wanted) < 0.5:
                 await target.send_setVector(state="Ok", message="The glass is warm enough")
+
+            await asyncio.sleep(1)
+            heater.pass_time(1)
 
 
 # the vectors
