@@ -185,11 +185,9 @@ def check_keys(given: Mapping[str, object]) -> tuple[dict[str, str], list[str]]:
             wrong.append(f"{name} has no key")
         else:
             found[name] = ",".join(_named(part) for part in parts)
-    for name in list(found):
-        clash = _clash(name, found)
-        if clash is not None:
-            wrong.append(f"{name}: {keys_shown(found[name])} is already a key of {clash}")
-            del found[name]
+    while (clash := next(((name, other) for name in found if (other := _clash(name, found))), None)) is not None:
+        name, other = clash  # which is back to its default, and may be in the way of another one
+        wrong.append(f"{name}: {keys_shown(found.pop(name))} is already a key of {other}")
     return found, wrong
 
 

@@ -48,6 +48,10 @@ class FilterField(Field):
         Binding("down,tab", "screen.keep_filter", "to the matches", show=False),
     ]
 
+    def left(self) -> None:
+        if isinstance(self.screen, MainScreen):
+            self.screen.close_filter()
+
 
 class MainScreen(Doing, Screen[None]):
     """One server at a time."""
@@ -149,6 +153,7 @@ class MainScreen(Doing, Screen[None]):
         self.pane.put_down()
         workspace = self.terminal.workspace
         self.session, self.browser = (workspace.session, workspace.browser) if workspace else (None, Browser())
+        self._close_other_filter()
         self.status.session = self.session
         self.table.show(self.session, self.browser)
         self.devices.show(self.session, self.browser.device)
@@ -328,6 +333,7 @@ class MainScreen(Doing, Screen[None]):
 
     def _show_other(self) -> None:
         self.pane.put_down()
+        self._close_other_filter()
         self.table.scroll_to(y=0, animate=False, immediate=True)
         self.table.rebuild()
         self.devices.update_states(set(), self.browser.device)
@@ -389,9 +395,17 @@ class MainScreen(Doing, Screen[None]):
     def _filter_kept(self) -> None:
         self.action_keep_filter()
 
-    def action_keep_filter(self) -> None:
+    def close_filter(self) -> None:
+        """Show the groups again, where the field of the filter was."""
         self.filter_field.display = False
         self.groups.display = True
+
+    def _close_other_filter(self) -> None:
+        if self.focused is self.filter_field and self.filter_field.value != self.browser.filter.text:
+            self.action_keep_filter()
+
+    def action_keep_filter(self) -> None:
+        self.close_filter()
         self.table.focus()
         self.show_place()
 

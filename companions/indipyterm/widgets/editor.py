@@ -27,6 +27,14 @@ class Field(Input):
     }
     """
 
+    def on_blur(self) -> None:
+        # `has_focus` is still true here.  Without `app_focus`, the user has switched windows.
+        if self.display and self.screen.focused is not self and self.app.app_focus:
+            self.left()
+
+    def left(self) -> None:
+        """Called when the user turns to something else."""
+
 
 class ValueEditor(Field):
     """The field for a new value.
@@ -126,7 +134,5 @@ class ValueEditor(Field):
         else:
             self.post_message(self.Step(steps))
 
-    def on_blur(self) -> None:
-        # `has_focus` is still true here.  Without `app_focus`, the user has switched windows.
-        if self.display and self.screen.focused is not self and self.app.app_focus:
-            self.post_message(self.Done("blur"))
+    def left(self) -> None:
+        self.post_message(self.Done("blur"))

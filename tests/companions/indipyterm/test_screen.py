@@ -708,6 +708,24 @@ async def test_the_filter():
         await screen.sees("0 properties of all devices")
 
 
+@pytest.mark.parametrize("turn", ["table", "devices", "shift+tab", "alt+2"])
+@asynchronous
+async def test_a_filter_whose_field_was_left_is_not_shown_there(turn):
+    async with terminal(OBSERVATORY) as screen:
+        await screen.press("slash")
+        await screen.type("abort")
+        if turn in ("table", "devices"):
+            await screen.pilot.click(f"#{turn}", offset=(3, 1))
+        else:
+            await screen.press(turn)
+        await screen.settled()
+        main = screen.main
+        assert not main.filter_field.display
+        assert main.groups.display
+        assert main.browser.filter.text == ("abort" if turn in ("table", "shift+tab") else "")
+        assert main.focused is (main.devices if turn in ("devices", "shift+tab") else main.table)
+
+
 @asynchronous
 async def test_the_palette():
     async with terminal(OBSERVATORY) as screen:

@@ -167,6 +167,8 @@ def test_own_keys():
     ]
     keys, wrong = check_keys({"value.edit": "s", "value.send": "w"})
     assert keys == {"value.edit": "s", "value.send": "w"}
+    keys, _ = check_keys({"value.send": "u", "value.undo": "q"})
+    assert keys == {}, "q quits, so u undoes, so it does not send"
 
 
 def test_the_help_has_the_keys_in_force():
