@@ -258,7 +258,7 @@ class _Page:
         return answer
 
     def _set_cookie(self, session: str) -> tuple[str, str]:
-        return ("Set-Cookie", f"{self._cookie()}={session}; Path={self._base}; HttpOnly; SameSite=Strict")
+        return ("Set-Cookie", f"{self._cookie()}={session}; Path={self._base}; HttpOnly; SameSite=Lax")
 
     # Pages
 

@@ -112,7 +112,7 @@ class Store:
                         self._missed += news.lost + len(news.changes)
 
     async def _run_links(self) -> None:
-        wait = FIRST_WAIT
+        wait, told = FIRST_WAIT, ""
         while True:
             link = RedisLink(self._server, self._name)
             try:
@@ -121,12 +121,14 @@ class Store:
                     self._link = link
                     self.ready.set()
                     logger.info("redis at %s:%s shows everything", self._server.host, self._server.port)
-                    wait = FIRST_WAIT
+                    wait, told = FIRST_WAIT, ""
                     await self._follow(link)
             except ConnectionAbortedError:
                 raise
             except link.failures as error:
-                logger.warning("redis at %s:%s: %s", self._server.host, self._server.port, error or type(error))
+                text = f"redis at {self._server.host}:{self._server.port}: {error or type(error)}"
+                logger.log(logging.INFO if text == told else logging.WARNING, "%s", text)  # all night, perhaps
+                told = text
             self._link = None
             self.ready.clear()
             await asyncio.sleep(wait)

@@ -16,6 +16,8 @@ from indipyserver import IPyServer
 from indiredis import tools
 from tests.support import ROOT, free_port, require, serving, started
 
+REDIS = os.environ.get("INDIREDIS_TEST_REDIS", "redis-server")
+"""The server in these tests: redis, or the path of another that speaks its protocol, such as valkey-server."""
 PATH = os.pathsep.join(map(str, (ROOT / "companions", ROOT)))
 pytest.importorskip("redis")
 pytest.importorskip("aiomqtt")
@@ -64,7 +66,7 @@ class Redis:
 async def redis_running(port=None, prefix="indi_"):
     """A redis server that keeps nothing on disk."""
     port = port or free_port()
-    command = [require("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    command = [require(REDIS), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     with tempfile.TemporaryDirectory() as folder:
         async with serving(*command, port=port, cwd=folder) as program:
             server = indiredis.redis_server("127.0.0.1", port, keyprefix=prefix)

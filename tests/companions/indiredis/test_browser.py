@@ -168,6 +168,26 @@ async def test_values_come_by_themselves_but_not_over_what_somebody_types(tmp_pa
 
 
 @asynchronous
+async def test_a_link_from_another_site_logs_nobody_out(tmp_path):
+    async def another_site(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        body = f"<a href='{here.url}'>our dome</a>"
+        writer.write(f"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n\r\n{body}".encode())
+        writer.close()
+
+    async with (
+        desk(tmp_path, "/obs/", PASSWORD) as here,
+        await asyncio.start_server(another_site, "127.0.0.1", 0) as web,
+    ):
+        page = await here.page()
+        await here.log_in(page)
+        await page.get_by_role("heading", name="Devices").wait_for()
+        await page.goto(f"http://localhost:{web.sockets[0].getsockname()[1]}/")
+        await page.get_by_text("our dome").click()
+        await page.get_by_role("heading", name="Devices").wait_for(timeout=5_000)
+
+
+@asynchronous
 async def test_a_text_of_many_lines_that_nobody_touches_stays_as_it_is(tmp_path):
     async with desk(tmp_path) as here:
         page = await here.page()

@@ -355,3 +355,19 @@ async def test_redis_is_emptied_and_something_is_defined_before_that_is_noticed(
             await connection.send(DEFINE.format("P", 1).replace("'D'", "'E'"))
             await soon(lambda: tools.devices(rconn, rs) == ["D", "E"], 5)
             assert before.keys() <= redis.everything().keys()
+
+
+@asynchronous
+async def test_that_redis_is_away_is_logged_once(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(store_module, "LONGEST_WAIT", 0.05)
+    monkeypatch.setattr(store_module, "FIRST_WAIT", 0.01)
+    caplog.set_level("INFO", "indiredis")
+    nowhere = indiredis.redis_server("127.0.0.1", free_port())
+    async with scripted() as server:
+        there = indiredis.indi_server("127.0.0.1", server.port)
+        async with following(server_client(there, lambda *_: None)) as news:
+            running = asyncio.create_task(Store(nowhere, news, tmp_path, Logs()).run())
+            await eventually(lambda: len([one for one in caplog.records if "redis at" in one.message]) >= 4)
+            running.cancel()
+            await asyncio.wait([running])
+    assert [one.levelname for one in caplog.records if "redis at" in one.message].count("WARNING") == 1
