@@ -13,7 +13,7 @@ from .operations import End
 from .propertydevice import Bound
 from .settings import LOADING
 from .standarddevice import optional
-from .standardvectors import set_limits
+from .standardvectors import set_limits, whole
 
 __all__ = ["FilterWheel"]
 
@@ -47,7 +47,7 @@ class FilterWheel(Instrument):
 
     @slot.setter
     def slot(self, slot: int) -> None:
-        self._put(_SLOT, {_SLOT_MEMBER: int(slot)})
+        self._put(_SLOT, {_SLOT_MEMBER: whole(slot)})
 
     @property
     def names(self) -> list[str]:
