@@ -114,10 +114,11 @@ class Camera(Streaming):
 
     @temperature.setter
     def temperature(self, celsius: float) -> None:
+        is_read = _TEMPERATURE not in self._unread and abs(celsius - self.temperature) < 0.1
+        if not is_read or self._vector(_TEMPERATURE).state == State.BUSY:
+            self._put(_TEMPERATURE, {_CELSIUS: round(celsius, 2)})
         self._colder.set()
         self._operations.progressed(_TEMPERATURE)  # the last tenth of a degree may take long
-        if abs(celsius - self.temperature) >= 0.1 or self._vector(_TEMPERATURE).state == State.BUSY:
-            self._put(_TEMPERATURE, {_CELSIUS: round(celsius, 2)})
 
     @property
     def cooler_power(self) -> float:

@@ -222,6 +222,8 @@ class Dome(Parking, Slaving, Backlash):
 
     async def _turn(self, name: str, azimuth: float, others: tuple[str, ...], *, follows: bool = False) -> None:
         azimuth = on_circle(azimuth, _AZIMUTH_DIGITS)
+        if not follows:
+            self._try_again()
         self._is_to_stop = False  # it goes to the new position instead
         after = [*self._operations.drop(_ABS, _REL), *self._operations.running(_ABORT)]
         self._choose(_MOTION, _CW if (azimuth - self.azimuth) % 360 < 180 else _CCW)

@@ -13,7 +13,7 @@ from .operations import End
 from .propertydevice import Bound
 from .settings import LOADING
 from .standarddevice import optional
-from .standardvectors import set_limits
+from .standardvectors import set_limits, whole
 
 __all__ = ["FilterWheel"]
 
@@ -47,14 +47,15 @@ class FilterWheel(Instrument):
 
     @slot.setter
     def slot(self, slot: int) -> None:
-        self._put(_SLOT, {_SLOT_MEMBER: int(slot)})
+        self._put(_SLOT, {_SLOT_MEMBER: whole(slot)})
+        self._has_arrived = self._has_arrived or _SLOT not in self._operations  # the hardware says where it is
 
     @property
     def names(self) -> list[str]:
         """The names of the filters, as clients have given them."""
         return [str(name) for name in self._vector(_NAME).values()]
 
-    _has_arrived = True  # the target of the last command
+    _has_arrived = False  # it is known to be at the slot that is shown
 
     def _standard(self) -> list[Bound]:
         self._require("select")

@@ -12,7 +12,7 @@ from .backlash import Backlash
 from .operations import Operation, Refused
 from .propertydevice import Bound
 from .standarddevice import optional
-from .standardvectors import set_limits
+from .standardvectors import set_limits, whole
 
 __all__ = ["Focuser"]
 
@@ -90,7 +90,7 @@ class Focuser(Backlash):
 
     @position.setter
     def position(self, steps: int) -> None:
-        if self._put(_ABS, {_ABS_MEMBER: int(steps)}):
+        if self._put(_ABS, {_ABS_MEMBER: whole(steps)}):
             self._operations.progressed(_REL)
 
     @property

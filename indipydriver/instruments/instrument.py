@@ -36,6 +36,9 @@ class Instrument(Parts):
     ConnectionError anywhere if the hardware is lost: the device is then disconnected, and clients are told. Any other
     exception makes the present command fail.
 
+    A reading that is not a finite number is refused with ValueError, and the property is Alert until there is a better
+    one.
+
     Lost hardware may have been without power, so tracking, cooling, and outputs that were on count as off when it is
     connected again, and where a shutter or a cap is counts as unknown, unless connect() assigns what the hardware says.
 

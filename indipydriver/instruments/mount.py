@@ -121,8 +121,8 @@ class Mount(Parking, Site, Paddle):
     def coordinates(self, place: tuple[float, float]) -> None:
         ra, dec = place[0] % 24, place[1]
         before = self.coordinates
-        moved = abs(ra - before[0]) * 15 > 0.1 * _ARCSECOND or abs(dec - before[1]) > 0.1 * _ARCSECOND
-        values = {"RA": round(ra, 7), "DEC": round(dec, 6)} if moved else {}
+        stays = abs(ra - before[0]) * 15 <= 0.1 * _ARCSECOND and abs(dec - before[1]) <= 0.1 * _ARCSECOND
+        values = {} if stays else {"RA": round(ra, 7), "DEC": round(dec, 6)}  # also if they are not finite
         if self._put(_EOD, values, self._mount_status()):
             self._operations.progressed(_PARK)
             self._operations.progressed(_HOME)

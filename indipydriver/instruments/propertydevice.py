@@ -98,6 +98,7 @@ class PropertyDevice(Saving):
         self._updates = Updates(self)
         self._operations = Operations(self._failed)
         self._versions: dict[str, int] = {}
+        self._unread: dict[str, str] = {}  # what was last assigned was no value; the states before
         self._spelled: set[str] = set()
         self._groups: dict[str, Group[Any]] = {}
         self._vectors: dict[str, PropertyVector] = {}  # by attribute

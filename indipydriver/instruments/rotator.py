@@ -34,7 +34,7 @@ class Rotator(Backlash):
     _middle = 0.0  # the middle of the safe range
     _is_middle_known = False  # since it was connected
     _away = 0.0  # degrees from the middle of the range, once that is known
-    _rotator_is_there = True  # whether it has reached the target of the last command
+    _rotator_is_there = False  # it is known to be at the angle that is shown
 
     @optional
     async def turn_to(self, angle: float) -> None:
@@ -65,6 +65,8 @@ class Rotator(Backlash):
     def angle(self, degrees: float) -> None:
         if self._put(_ANGLE, {"ANGLE": on_circle(degrees, _ANGLE_DIGITS)}):
             self._operations.progressed(_HOME)
+        if not self._operations.running(_ANGLE, _HOME):  # the hardware says where it is
+            self._rotator_is_there = True
         self._find_middle()
 
     @property

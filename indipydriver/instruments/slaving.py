@@ -20,6 +20,7 @@ _SLAVING, _ENABLE, _DISABLE = "DOME_AUTOSYNC", "DOME_AUTOSYNC_ENABLE", "DOME_AUT
 _PARAMS, _SIDE, _SHAPE = "DOME_PARAMS", "DM_OTA_SIDE", "DOME_MEASUREMENTS"
 _MOUNT: Final = "ACTIVE_TELESCOPE"
 _LEAST_NEWS: Final = 0.5  # degrees by which the mount must have moved on, if the dome could not follow, to try again
+_NOWHERE: Final = "The dome cannot follow the mount: the location of the mount has not been set."
 _SIDES: Final = {"PIER_EAST": -1, "PIER_WEST": 1}
 
 
@@ -200,6 +201,11 @@ class Slaving(Instrument):
         if ra is None or dec is None or latitude is None or longitude is None:
             return None
         if not (is_on_sky(ra, dec) and is_on_earth(latitude, longitude)):
+            return None
+        if not latitude and not longitude:  # nobody has set it
+            if self._trouble != _NOWHERE:
+                self._trouble = _NOWHERE
+                self.warning(_NOWHERE)
             return None
         hour_angle = (sidereal_time(longitude, now_utc()) - ra + 12) % 24 - 12
         return opening_azimuth(hour_angle, dec, latitude, self._shape(), self._pier_side(hour_angle))

@@ -98,8 +98,24 @@ class StandardDevice(PropertyDevice):
         return bool(self._vector(name)[member] == "On")
 
     def _put(self, name: str, values: Mapping[str, Any], state: str | None = None) -> bool:
-        """Assign members, and a state; changes are sent soon. False if all values are as before."""
+        """Assign members, and a state; changes are sent soon. False if all values are as before.
+
+        Raises:
+            ValueError: The hardware has reported something else than a value. Until it reports one again, it is Alert.
+        """
         vector = self._vector(name)
+        try:
+            for member, value in values.items():
+                vector.data[member].check(_SWITCH[value] if isinstance(value, bool) else value)
+        except ValueError:
+            if vector.state != State.BUSY:  # else what it does decides
+                self._unread.setdefault(name, vector.state)
+                vector.state = State.ALERT
+                self._updates.put(vector, next(iter(values)))
+            raise
+        before_that = self._unread.pop(name, None)
+        if before_that is not None and vector.state == State.ALERT:
+            state = state or before_that
         is_new = state is not None and vector.state != state
         has_changed = False
         for member, value in values.items():

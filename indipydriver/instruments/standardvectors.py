@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from math import isfinite
 from typing import Any
 
 from ..propertymembers import BLOBMember, LightMember, NumberMember, SwitchMember, TextMember
@@ -11,7 +12,7 @@ from ..propertyvectors import BLOBVector, LightVector, NumberVector, PropertyVec
 from ..protocol.tags import Permission, VectorKind
 from ..standard import StandardMember, StandardProperty
 
-__all__ = ["make_vector", "on_circle", "set_limits"]
+__all__ = ["make_vector", "on_circle", "set_limits", "whole"]
 
 
 def make_vector(
@@ -69,6 +70,11 @@ def set_limits(vector: PropertyVector, member: str, low: float, high: float, ste
     number.min, number.max = low, high
     if step is not None:
         number.step = step
+
+
+def whole(number: float) -> float:
+    """A number without its fraction; what is not finite stays as it is, to be refused where it is assigned."""
+    return int(number) if isfinite(number) else number
 
 
 def on_circle(degrees: float, digits: int) -> float:

@@ -411,6 +411,27 @@ async def test_a_dome_that_cannot_follow_says_so_once(monkeypatch):
 
 
 @driver_test
+async def test_a_dome_does_not_follow_a_mount_that_is_nowhere(monkeypatch):
+    monkeypatch.setattr(slaving, "now_utc", lambda: datetime(2026, 11, 22, 21, tzinfo=UTC))
+    device, mount = Jamming(), TelescopeSimulator()
+    device.jam = 0
+    name, other = device.devicename, mount.devicename
+    async with DriverHarness(InstrumentDriver(device, mount)) as client:
+        for each in (name, other):
+            await client.set_switch(each, "CONNECTION", CONNECT="On")
+        await client.settle()
+        mount.tracking = True
+        await client.set_text(name, "ACTIVE_DEVICES", ACTIVE_TELESCOPE=other)
+        await client.set_switch(name, "DOME_AUTOSYNC", DOME_AUTOSYNC_ENABLE="On")
+        await client.advance(30)
+        assert device.log == []
+        assert len([text for text in client.texts if "location" in text]) == 1
+        await client.set_number(other, "GEOGRAPHIC_COORD", LAT=50, LONG=0, ELEV=0)
+        await client.advance(30)
+        assert device.log == ["turn", "turned"]
+
+
+@driver_test
 async def test_a_dome_that_could_not_park_does_not_follow_the_mount_instead(monkeypatch):
     monkeypatch.setattr(slaving, "now_utc", lambda: datetime(2026, 11, 22, 21, tzinfo=UTC))
     device, mount = Jamming(), TelescopeSimulator()

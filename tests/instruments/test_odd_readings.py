@@ -5,7 +5,20 @@ from datetime import datetime
 
 import pytest
 
-from indipydriver.instruments import GPS, Fix, Reading, WeatherStation
+from indipydriver.instruments import (
+    GPS,
+    Camera,
+    Dome,
+    FilterWheel,
+    Fix,
+    Focuser,
+    Inputs,
+    Mount,
+    PowerBox,
+    Reading,
+    Rotator,
+    WeatherStation,
+)
 from indipydriver.instruments.lines import Line, _Incoming
 from indipydriver.testing import driver_test
 from tests.instruments.sessions import Session
@@ -170,3 +183,148 @@ async def test_nothing_is_read_without_a_pause(kind):
         await client.number(vector, PERIOD=0.01)
         await client.advance(10)
         assert 5 < count < 15
+
+
+NO_NUMBERS = [float("nan"), float("inf"), -float("inf")]
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS)
+def test_a_mount_that_does_not_know_where_it_is_says_so(value):
+    class Lost(Mount):
+        place = (1.0, 2.0)
+
+        async def poll(self):
+            self.coordinates = self.place
+
+        async def slew_to(self, ra, dec):
+            self.coordinates = (value, value)
+
+    @driver_test
+    async def run():
+        async with Session(Lost()) as client:
+            device = await client.connect()
+            eod = "EQUATORIAL_EOD_COORD"
+            assert client.state(eod) == "Idle"
+            for place in ((value, 2.0), (1.0, value)):
+                device.place = place
+                await client.advance(5)
+                assert client.state(eod) == "Alert"
+                assert [float(one) for one in client.values(eod).values()] == [1, 2]
+                device.place = (1.0, 2.0)
+                await client.advance(5)
+                assert client.state(eod) == "Idle"
+            await client.number(eod, RA=3, DEC=4)
+            assert client.state(eod) == "Alert"
+            assert [float(one) for one in client.values(eod).values()] == [1, 2]
+
+    run()
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS)
+def test_a_sensor_that_fails_is_shown(value):
+    class Box(PowerBox):
+        channels = ("Camera",)
+        sensors = ("VOLTAGE",)
+        measures_channels = True
+        reading = 12.0
+
+        async def set_channel(self, number, on):
+            pass
+
+        async def poll(self):
+            try:
+                self.voltage = self.reading
+            finally:
+                self.show_current(1, self.reading)
+
+    class Warm(Focuser):
+        reading = 12.0
+
+        async def move_to(self, position):
+            pass
+
+        async def read_temperature(self):
+            return self.reading
+
+    class Analog(Inputs):
+        analog_inputs = ("Rain",)
+        reading = 12.0
+
+        async def poll(self):
+            self.show_analog_input(1, self.reading)
+
+    class Thermometer(Camera):
+        has_thermometer = True
+        reading = 12.0
+
+        async def expose(self, shot):
+            return b""
+
+        async def poll(self):
+            self.temperature = self.reading
+
+    @driver_test
+    async def run():
+        for kind, vectors in (
+            (Box, ("POWER_SENSORS", "POWER_CURRENTS")),
+            (Warm, ("FOCUS_TEMPERATURE",)),
+            (Analog, ("ANALOG_INPUT_1",)),
+            (Thermometer, ("CCD_TEMPERATURE",)),
+        ):
+            async with Session(kind()) as client:
+                device = await client.connect()
+                before = [client.state(vector) for vector in vectors]
+                device.reading = value
+                await client.advance(5)
+                assert [client.state(vector) for vector in vectors] == ["Alert"] * len(vectors), kind
+                assert [client.value(vector) for vector in vectors] == [12.0] * len(vectors)
+                assert len([text for text in client.texts if text.startswith("[ERROR]")]) == 1
+                device.reading = 12.0
+                await client.advance(5)
+                assert [client.state(vector) for vector in vectors] == before, kind
+
+    run()
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS)
+def test_a_place_that_is_no_number_is_not_shown(value):
+    class AFocuser(Focuser):
+        async def move_to(self, position):
+            self.position = value
+
+    class ADome(Dome):
+        async def turn_to(self, azimuth):
+            self.azimuth = value
+
+    class ARotator(Rotator):
+        async def turn_to(self, angle):
+            self.angle = value
+
+    class AWheel(FilterWheel):
+        async def select(self, slot):
+            self.slot = value
+
+    @driver_test
+    async def run():
+        for kind, vector, attribute in (
+            (AFocuser, "ABS_FOCUS_POSITION", "position"),
+            (ADome, "ABS_DOME_POSITION", "azimuth"),
+            (ARotator, "ABS_ROTATOR_ANGLE", "angle"),
+            (AWheel, "FILTER_SLOT", "slot"),
+        ):
+            async with Session(kind()) as client:
+                device = await client.connect()
+                state, before = client.state(vector), client.value(vector)
+                with pytest.raises(ValueError, match="finite"):
+                    setattr(device, attribute, value)
+                await client.advance(1)
+                assert (client.state(vector), client.value(vector)) == ("Alert", before)
+                setattr(device, attribute, before)
+                await client.advance(1)
+                assert (client.state(vector), client.value(vector)) == (state, before)
+                await client.number(vector, **{next(iter(client.values(vector))): 3})
+                await client.advance(1)
+                assert (client.state(vector), client.value(vector)) == ("Alert", before)
+                assert sum("finite" in text for text in client.texts) == 1
+
+    run()

@@ -300,3 +300,25 @@ async def test_what_the_author_has_said_of_parking_still_counts():
         await client.press("CONNECTION", "DISCONNECT")
         await client.connect()
         assert (device.parked, client.on("TELESCOPE_PARK")) == (True, ["PARK"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "vector", "attribute"), [(AWheel, "FILTER_SLOT", "slot"), (ARotator, "ABS_ROTATOR_ANGLE", "angle")]
+)
+def test_what_nobody_has_read_is_moved_and_what_was_read_is_not(kind, vector, attribute):
+    @driver_test
+    async def run():
+        async with Session(kind()) as client:
+            device = await client.connect()
+            member, first = next(iter(client.values(vector))), client.value(vector)
+            await client.number(vector, **{member: first})
+            await client.advance(1)
+            assert device.log == [first]
+            await lose_and_connect(client)
+            setattr(device, attribute, first)  # as poll() does
+            await client.number(vector, **{member: first})
+            await client.advance(1)
+            assert device.log == [first]
+            assert client.state(vector) == "Ok"
+
+    run()

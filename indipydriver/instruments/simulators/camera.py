@@ -50,6 +50,11 @@ class CCDSimulator(Simulator, Camera, FilterWheel, Guider):
         self._target = 20.0
         self.temperature = 20.0
 
+    async def connect(self) -> None:
+        await super().connect()
+        if not self._is_on("CCD_COOLER", "COOLER_ON"):  # perhaps it had no power
+            self._target = 20.0
+
     async def poll(self) -> None:
         """Let the sensor cool down or warm up."""
         await super().poll()
