@@ -172,6 +172,8 @@ TOGETHER: Final = RLock()
 """Held while one switch is turned On and others Off, or several values are assigned, and while all are read to be sent:
 threads may assign, and so may a signal handler in between.
 """
+if hasattr(os, "register_at_fork"):  # a forked process gets it from no other thread
+    os.register_at_fork(before=TOGETHER.acquire, after_in_parent=TOGETHER.release, after_in_child=TOGETHER.release)
 
 
 class SwitchMember(_WordMember):

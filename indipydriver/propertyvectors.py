@@ -76,8 +76,8 @@ class SwitchVector(PermittedVector, ValueVector):
     """A vector of switches, which enforces its rule.
 
     Where at most one switch may be On, turning one On turns the others Off: by assignment to the vector or to a
-    member, and by ``vector.update(event)``. If more than one is On nevertheless, as at its creation, a send raises
-    LocalProtocolError.
+    member, and by ``vector.update(event)``. A send of some members includes what has changed with them. If more than
+    one is On nevertheless, as at its creation, a send raises LocalProtocolError.
 
     Args:
         name: Printable ASCII, unique in its device.

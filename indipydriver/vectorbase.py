@@ -211,14 +211,15 @@ class PropertyVector(UserDict[str, Any]):
         call = self._checked(message, timestamp, timeout, state)
         outlet = self._outlet()
         if self._is_enabled():
-            before = self._begin()
-            try:
-                frame = self._def_frame(call)
-            except BaseException:
-                self._give_up(before)
-                raise
-            self._apply(call)
-            outlet.emit(frame)
+            with outlet.in_order:
+                before = self._begin()
+                try:
+                    frame = self._def_frame(call)
+                except BaseException:
+                    self._give_up(before)
+                    raise
+                self._apply(call)
+                outlet.emit(frame)
         await outlet.pace()
 
     async def send_delProperty(self, message: str = "", timestamp: datetime | None = None) -> None:
@@ -369,9 +370,10 @@ class PropertyVector(UserDict[str, Any]):
         """Answer a getProperties. Only the requester gets it, so changes still have to be sent to others."""
         if self._is_enabled():
             outlet = self._outlet()
-            frame = self._def_frame(self._checked("", None, None, None))
-            frame.reply = True
-            outlet.emit(frame)
+            with outlet.in_order:
+                frame = self._def_frame(self._checked("", None, None, None))
+                frame.reply = True
+                outlet.emit(frame)
             await outlet.pace()
 
     async def answer_command(self, state: State, message: str) -> None:
@@ -412,13 +414,14 @@ class ValueVector(PropertyVector):
         outlet = self._outlet()
         if self._is_enabled():
             frame = None
-            with TOGETHER:
-                members = [member for member in self.data.values() if allvalues or member.changed]
-                if allvalues or members or self._is_commanded or self._is_news(call):
-                    frame = self._update_frame(members, call)
-            if frame is not None:
-                outlet.emit(frame)
-            elif self.driver is not None and self.driver.debug_enable:
+            with outlet.in_order:
+                with TOGETHER:
+                    members = [member for member in self.data.values() if allvalues or member.changed]
+                    if allvalues or members or self._is_commanded or self._is_news(call):
+                        frame = self._update_frame(members, call)
+                if frame is not None:
+                    outlet.emit(frame)
+            if frame is None and self.driver is not None and self.driver.debug_enable:
                 logger.debug("%s %s: nothing to send, because nothing has changed", self.devicename, self.name)
         await outlet.pace()  # even if nothing has been sent: a loop may do nothing else
 
@@ -447,9 +450,10 @@ class ValueVector(PropertyVector):
         call = self._checked(message, timestamp, timeout, state)
         outlet = self._outlet()
         if self._is_enabled():
-            with TOGETHER:
-                frame = self._update_frame(named(self.data, members), call)
-            outlet.emit(frame)
+            with outlet.in_order:
+                with TOGETHER:
+                    frame = self._update_frame(named(self.data, members), call)
+                outlet.emit(frame)
         await outlet.pace()
 
     def _update_frame(self, members: Sequence[PropertyMember], call: Call) -> Frame:
@@ -498,5 +502,6 @@ class ValueVector(PropertyVector):
             await self._send_all(call)
         except LocalProtocolError:  # a value cannot be sent, but clients must get an answer
             outlet = self._outlet()
-            outlet.emit(self._update_frame((), call))
+            with outlet.in_order:
+                outlet.emit(self._update_frame((), call))
             await outlet.pace()

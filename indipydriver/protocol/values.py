@@ -135,7 +135,7 @@ def plain_number(text: str) -> str:
         float(text)
     except ValueError:
         return str(getfloat(text))
-    return text
+    return text.strip()  # C knows only the white space of ASCII
 
 
 # libindi reads the two numbers with %d: a sign is accepted, and leading zeros have no meaning.

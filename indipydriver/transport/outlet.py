@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
-from threading import Lock, get_ident
+from threading import RLock, get_ident
 from typing import Final
 
 from ..protocol.encode import encode
@@ -98,10 +98,14 @@ class Outlet:
     """Where the devices and vectors of one driver send, during one run of it.
 
     Until there is a link, frames are kept for it; after the end they are dropped. It belongs to the thread of
-    the running event loop; what other threads send is handed over.
+    the running event loop; what other threads send is handed over, and goes out before what the loop sends later.
 
     Args:
         is_logged: Asked for each frame whether its XML is to be logged.
+
+    Attributes:
+        in_order: Held from before values are read until their frame is emitted, so that no older values follow newer
+            ones.
     """
 
     def __init__(self, is_logged: Callable[[], bool]) -> None:
@@ -114,8 +118,8 @@ class Outlet:
         self._open = True
         self._room = asyncio.Event()
         self._burst = Turns()
-        self._handed_over = 0  # frames from other threads that wait for the loop
-        self._lock = Lock()  # guards this number
+        self._handed_over: deque[Frame] = deque()  # from other threads, waiting for the loop
+        self.in_order = RLock()
         self._turns: dict[int, asyncio.Lock] = {}
 
     def connect(self, link: Link) -> None:
@@ -142,11 +146,19 @@ class Outlet:
         if not self._open:
             return
         if get_ident() != self._thread:
-            with self._lock:
-                self._handed_over += 1
+            self._handed_over.append(frame)
             with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
-                self._loop.call_soon_threadsafe(self._take_over, frame)
+                self._loop.call_soon_threadsafe(self._take_over)
             return
+        self._take_over()
+        self._put(frame)
+
+    def _take_over(self) -> None:
+        """Send what other threads have handed over."""
+        while self._handed_over and self._open:
+            self._put(self._handed_over.popleft())
+
+    def _put(self, frame: Frame) -> None:
         if self._is_logged():
             logger.debug("TX:: %s", text_of(frame))
         link = self._link
@@ -156,11 +168,6 @@ class Outlet:
         else:
             link.write(Batch([frame]))
             link.flush()
-
-    def _take_over(self, frame: Frame) -> None:
-        with self._lock:
-            self._handed_over -= 1
-        self.emit(frame)
 
     async def pace(self) -> None:
         """Wait while too much is queued in the link, and give other tasks their turn when it is time."""
@@ -178,7 +185,7 @@ class Outlet:
     async def _pace_in_thread(self) -> None:
         deadline = time.monotonic() + _LONGEST_WAIT
         await asyncio.sleep(0)
-        while self._open and (self._handed_over > _MOST_HANDED_OVER or self._waiting > HIGH_WATER):
+        while self._open and (len(self._handed_over) > _MOST_HANDED_OVER or self._waiting > HIGH_WATER):
             if time.monotonic() > deadline:
                 break
             await asyncio.sleep(_LONGEST_BURST)  # nobody can wake another loop

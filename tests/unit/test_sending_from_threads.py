@@ -81,7 +81,7 @@ def test_a_thread_that_sends_without_a_pause_is_no_faster_than_the_event_loop_an
         class Server(DriverHarness):
             def frames_received(self, frames):
                 super().frames_received(frames)
-                waiting.append(driver._run_state.outlet._handed_over)
+                waiting.append(len(driver._run_state.outlet._handed_over))
                 time.sleep(0.002)
 
         async with Server(driver) as h:
@@ -111,6 +111,67 @@ def test_an_event_loop_that_waits_for_a_thread_which_sends_waits_not_for_ever(mo
             assert not thread.is_alive()
             assert raised == []
             await h.wait_until(lambda: h.property("D", "v").updates == 100, timeout=10)
+
+    run(test, real_time=True)
+
+
+def test_what_a_thread_has_sent_goes_out_before_what_the_event_loop_sends_later():
+    """As when the event loop is in the middle of something while a thread sends: the last that is sent is what holds."""
+
+    async def test():
+        driver = make_driver()
+        vector = driver["D"]["v"]
+
+        async def send():
+            vector["t"] = "older"
+            await vector.send_setVector(state="Busy")
+
+        async with DriverHarness(driver) as h:
+            h.messages.clear()
+            thread, raised = in_a_thread(lambda: asyncio.run(send()))
+            thread.join()
+            vector["t"] = "newer"
+            await vector.send_setVector(state="Ok")
+            await driver["D"].send_device_message("done")
+            await h.wait_until(lambda: "done" in h.texts, timeout=10)
+            assert raised == []
+            assert [(m.members[0].value, m.state) for m in h.messages[:-1]] == [("older", "Busy"), ("newer", "Ok")]
+
+    run(test, real_time=True)
+
+
+@pytest.mark.parametrize("how", ["send_setVector", "send_setVectorMembers", "send_defVector"])
+def test_the_event_loop_sends_nothing_while_a_thread_has_read_values_but_not_sent_them(how):
+    async def test():
+        driver = make_driver()
+        vector = driver["D"]["v"]
+        has_read, newer_is_sent = threading.Event(), threading.Event()
+
+        def slow_emit(frame):
+            if threading.current_thread() is thread:
+                has_read.set()
+                newer_is_sent.wait(0.2)
+            emit(frame)
+
+        async def send():
+            await vector.send_setVector(state="Busy")
+
+        async with DriverHarness(driver) as h:
+            h.messages.clear()
+            outlet = driver._run_state.outlet
+            emit, outlet.emit = outlet.emit, slow_emit
+            vector["t"] = "older"
+            thread = threading.Thread(target=lambda: asyncio.run(send()))
+            thread.start()
+            has_read.wait(10)
+            vector["t"] = "newer"
+            await getattr(vector, how)(state="Ok", **({"members": ["t"]} if how.endswith("Members") else {}))
+            newer_is_sent.set()
+            thread.join()
+            await driver["D"].send_device_message("done")
+            await h.wait_until(lambda: "done" in h.texts, timeout=10)
+            assert [m.members[0].value for m in h.messages[:-1]] == ["older", "newer"]
+            assert (h.property("D", "v").state, vector.state) == ("Ok", "Ok")
 
     run(test, real_time=True)
 

@@ -27,6 +27,41 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
 """
 
 
+FORKING_DURING_AN_UPDATE = """
+import os, signal, threading
+import indipydriver as ipd
+
+inside, leave = threading.Event(), threading.Event()
+
+class Vector(ipd.TextVector):
+    def _assign(self, name, value):
+        inside.set()
+        leave.wait(0.5)
+
+vector = Vector("V", "", "", "ro", "Ok", [ipd.TextMember("t")])
+thread = threading.Thread(target=vector.update, args=({"t": "x"},))
+thread.start()
+inside.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(10)
+    switches = ipd.SwitchVector("S", "", "", "rw", "OneOfMany", "Ok", [ipd.SwitchMember("s")])
+    switches.choose("s")
+    thread = threading.Thread(target=switches.choose, args=("s",))
+    thread.start()
+    thread.join()
+    os._exit(2)
+leave.set()
+vector.update(t="y")
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
+def test_a_process_that_is_forked_while_a_thread_assigns_values_can_assign_its_own() -> None:
+    subprocess.run([sys.executable, "-c", FORKING_DURING_AN_UPDATE], check=True, timeout=60)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
 def test_a_forked_process_has_threads_of_its_own() -> None:
     """As one of multiprocessing's, which runs a driver while its parent runs another."""

@@ -325,6 +325,7 @@ async def test_clients_that_read_only_decimals_get_numbers_and_their_limits_righ
     """libindi's client reads what is sexagesimal only as the value in a definition, and else its first component, so that
     it would show 12 for an update to 12:30:00, whatever the format."""
     given = {"g": "12:30:00", "p": "-0 30", "plain": "1.50", "empty": "", "m": "12:30:00", "blanks": "12 30 00"}
+    given["copied"] = "\N{NO-BREAK SPACE}1.50\N{EM SPACE}"
     formats = {"g": "%g", "p": "%.2f deg", "m": "%9.6m", "blanks": "%9.6m"}
     members = [
         ipd.NumberMember(name, None, formats.get(name, ""), "-23:30", "23:30:00", "0:30", value)
@@ -332,6 +333,7 @@ async def test_clients_that_read_only_decimals_get_numbers_and_their_limits_righ
     ]
     vector = ipd.NumberVector("nu", "", "", "rw", "Ok", members)
     sent = {"g": "12.5", "p": "-0.5", "plain": "1.50", "empty": "0.0", "m": "12.5", "blanks": "12.5"}
+    sent["copied"] = "1.50"
     async with harness(vector) as h:
         for _ in range(3):  # the second fills in a form, if there is one
             await vector.send_defVector()
