@@ -10,7 +10,7 @@ import os
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import FunctionType, ModuleType, TracebackType
 from typing import Any, Final
 
@@ -85,7 +85,8 @@ def _check_returned(made: object, name: str) -> None:
     if inspect.iscoroutine(made):
         made.close()
         raise _Slip(f"{name} is a coroutine: write `def {name}()`, without async")
-    if hasattr(made, "devicename") or hasattr(made, "serve") or not isinstance(made, Iterable):
+    are_several = isinstance(made, Iterable) and not isinstance(made, (str, bytes, Mapping))
+    if hasattr(made, "devicename") or hasattr(made, "serve") or not are_several:
         raise _Slip(f"{name}() returned {_instead(made)}")
 
 

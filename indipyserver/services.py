@@ -180,7 +180,7 @@ class Services:
         else:
             which = f"{spec!r} with a device {name!r}" if name is not None else repr(spec)
             running = ", ".join(map(repr, self.specs)) or "nothing"
-            raise LookupError(f"{which} is not running; there is {running}")
+            raise LookupError(f"{which} is not running; what can be stopped is {running}")
         self._entries.remove(entry)
         for part in entry.parts:
             with contextlib.suppress(ValueError):  # a script has removed it

@@ -91,6 +91,9 @@ def parse_spec(text: str) -> Spec:
     match = _PYTHON.fullmatch(text)
     if match is not None:
         return PythonSpec(text, match["source"], match["attribute"])
+    source, colon, attribute = text.rpartition(":")
+    if colon and (source.endswith(".py") or (not attribute and re.fullmatch(_NAMES, source))):
+        raise ValueError(f"{text!r} does not name a function of {source}, as in {source}:make_driver")
     if _HOST_AND_PORT.fullmatch(text):
         raise ValueError(f"{text!r} looks like another server, which is written @{text}")
     return ProgramSpec(text)

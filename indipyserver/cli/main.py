@@ -83,8 +83,11 @@ def _write_driver(kind: str, file: str) -> int:
     path = Path(file)
     try:
         test = write_driver(kind, path)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         sys.stderr.write(f"{error}\n")
+        return STATUS_USAGE
+    except OSError as error:
+        sys.stderr.write(f"{error.filename} cannot be written: {error.strerror}\n" if error.strerror else f"{error}\n")
         return STATUS_USAGE
     sys.stdout.write(
         f"{path} is a driver that works as it is, and {test} tests it.\n"

@@ -268,6 +268,8 @@ def _check_free(one: Registered, places: Places) -> None:
     for path in (one.program, one.list):
         if os.path.lexists(path) and not _is_ours(path):
             raise ValueError(f"{path} exists already, and was not made by this program")
+    if other := next((label for label in _labels(one.list) if label != one.label), ""):
+        raise ValueError(f"{one.label!r} and {other!r} would have the same program: choose another name with --label")
     for folder in {places.lists, places.system or places.lists}:
         for path in sorted(folder.glob("*.xml")) if folder.is_dir() else ():
             if one.label in _labels(path) and not (path == one.list and _is_ours(path)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 
 from ..spec import PythonSpec
@@ -43,5 +44,6 @@ def _words(made: list[Registered], places: Places) -> str:
             f"  INDI Web Manager: indi-web --xmldir {places.lists}",
         ]
     for one in made:
-        lines.append(f"to remove it:  indipyserver --unregister {one.label!r}{'' if places.system else ' --system'}")
+        where = "" if places.system else " --system"
+        lines.append(f"to remove it:  indipyserver --unregister {shlex.quote(one.label)}{where}")
     return "\n".join([*lines, ""])

@@ -35,8 +35,12 @@ def convert(box: list[BlobFrame | Exception]) -> None:
     """Replace the BLOB in a box with its other form, or with the error.
 
     A thread keeps the arguments and the result of its last job for a moment; with a box it keeps no descriptors.
+    If the BLOB has been dropped, the box is empty and stays so.
     """
-    frame = box.pop()
+    try:
+        frame = box.pop()
+    except IndexError:
+        return
     assert isinstance(frame, BlobFrame)
     box.append(converted(frame))
 
@@ -62,11 +66,12 @@ class Entry:
         receivers: Who gets them.
         sender: Who sent them, not always the peer that the backlog belongs to.
         to_convert: The frame is a BLOB, and the receivers need its other form.
+        box: What is being converted; see :func:`convert`.
         after: Set when entries of other backlogs, which are older, have been given to their receivers.
         devices: What they are about.
     """
 
-    __slots__ = ("_given", "after", "devices", "frames", "receivers", "sender", "to_convert")
+    __slots__ = ("_given", "after", "box", "devices", "frames", "receivers", "sender", "to_convert")
 
     def __init__(
         self,
@@ -80,6 +85,7 @@ class Entry:
         self.receivers = receivers
         self.sender = sender
         self.to_convert = to_convert
+        self.box: list[BlobFrame | Exception] = []
         self.after = after
         self.devices = {frame.device for frame in frames}
         self._given: asyncio.Event | None = None
@@ -93,13 +99,16 @@ class Entry:
 
     @property
     def is_left(self) -> bool:
-        """Whether it has commands of a sender that has gone."""
-        gone = self.sender is not None and self.sender.closed
-        return gone and bool(self.frames) and self.frames[0].address.tag.verb is Verb.NEW
+        """Whether it has commands or a BLOB of a sender that has gone."""
+        if not self.frames or self.sender is None or not self.sender.closed:
+            return False
+        first = self.frames[0]
+        return isinstance(first, BlobFrame) or first.address.tag.verb is Verb.NEW
 
     def drop(self) -> None:
-        """Give its receivers nothing."""
+        """Give its receivers nothing, unless its BLOB is being converted at this moment."""
         self.frames = []
+        self.box.clear()
         self.to_convert = False
 
     def done(self) -> None:

@@ -22,7 +22,7 @@ __all__ = ["MOST_LEFT", "Conversions"]
 logger = logging.getLogger("indipyserver.ipyserver")
 
 MOST_LEFT: Final = 64
-"""Commands that clients have left behind a BLOB that is being converted, each of which may have descriptors."""
+"""Commands and BLOBs of peers that have gone, which wait for a BLOB to be converted; each may have descriptors."""
 
 
 class Conversions:
@@ -81,14 +81,14 @@ class Conversions:
         )
 
     def sender_gone(self, sender: Peer) -> None:
-        """Note that a sender has gone: its commands are dropped if those that have gone have left too many."""
+        """Note that a sender has gone: its commands and BLOBs are dropped if those that have gone left too many."""
         left = [entry for backlog in self.backlogs.values() for entry in backlog.entries if entry.is_left]
         if len(left) > MOST_LEFT:
             dropped = [entry for entry in left if entry.sender is sender]
             for entry in dropped:
                 entry.drop()
             if dropped:
-                sender.complain("left", "has gone, as have too many others whose commands wait: its own are dropped")
+                sender.complain("left", "has gone, as have too many others: what waits of it is dropped")
 
     def _backlog_of(self, source: Peer | None) -> Backlog:
         """The backlog of this source; work on a new one begins in the next turn of the loop."""
@@ -120,10 +120,10 @@ class Conversions:
                     touched.clear()
                     (frame,) = entry.frames
                     assert isinstance(frame, BlobFrame)
-                    box: list[BlobFrame | Exception] = [frame]
+                    entry.box.append(frame)
                     del frame
-                    await in_thread(partial(convert, box))
-                    entry.frames = self._without_fault(entry.sender, box.pop())
+                    await in_thread(partial(convert, entry.box))
+                    entry.frames = self._without_fault(entry.sender, entry.box.pop()) if entry.box else []
                 backlog.pop()
                 try:
                     put_for_all(entry.frames, entry.receivers, touched, entry.sender)

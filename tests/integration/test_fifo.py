@@ -122,7 +122,7 @@ async def test_stop_by_name(fifo, driver):
             await eventually(lambda: gone(pids["B"]))
             assert not gone(pids["A"])
             write(fifo, f'stop {driver} -n "B"\n')
-            await eventually(lambda: "with a device 'B' is not running" in program.stderr())
+            await eventually(lambda: "with a device 'B' is not running; what can be stopped is" in program.stderr())
             assert not gone(pids["A"])
 
 

@@ -63,6 +63,7 @@ def test_nothing_is_overwritten(tmp_path, capsys):
             (["--new", "focuser", f"{name}.py"], f"would hide the module {name!r}")
             for name in ("asyncio", "random", "sys", "indipydriver", "pytest", "conftest", "_pytest", "__init__")
         ),
+        (["--new", "focuser", "nodir/x.py"], "nodir/x.py cannot be written: No such file or directory"),
         (["--new", "focuser", f"{'x' * 64}.py"], "is too long: the name of a device has at most 63"),
     ],
 )

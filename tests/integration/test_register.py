@@ -141,6 +141,11 @@ def test_several_instruments_of_one_file(home, driver, places):
         assert (devices, info["DRIVER_NAME"]) == ({label}, label)
     with pytest.raises(ValueError, match="differ only in characters"):
         register(spec(driver), places, ["A-B", "A B"])
+    before = made[0].list.read_bytes(), made[0].program.read_bytes()
+    with pytest.raises(ValueError, match=r"""'left-s' and "Left's" would have the same program"""):
+        register(spec(driver), places, ["left-s"])
+    assert (made[0].list.read_bytes(), made[0].program.read_bytes()) == before
+    assert register(spec(driver), places, ["Left's"]) == made[:1]
 
 
 @pytest.mark.parametrize("label", ["Sky Meter", "My Skywatcher SK", "Task"])
@@ -247,7 +252,7 @@ def test_the_command(home, driver, capsys):
     assert main(["--register", f"{driver}:make_driver", "--label", "East", "--label", "West"]) == 0
     told = capsys.readouterr().out
     for label in ("East", "West"):
-        assert f"to remove it:  indipyserver --unregister '{label}'\n" in told
+        assert f"to remove it:  indipyserver --unregister {label}\n" in told
         assert main(["--unregister", label]) == 0
     assert main(["--register", "indi_simulator_ccd"]) == 2
     assert main(["--register", f"{driver}:nothing"]) == 2

@@ -182,6 +182,9 @@ def test_words(text, word):
         ("@[::1]7624", "only :PORT"),
         ("host:7624", "@host:7624"),
         ("[::1]:7624", "@[::1]:7624"),
+        ("./a b/led.py:", "does not name a function of ./a b/led.py, as in ./a b/led.py:make_driver"),
+        ("led.py:make-driver", "does not name a function of led.py, "),
+        ("package.module:", "package.module:make_driver"),
     ],
 )
 def test_what_is_no_word(text, says):

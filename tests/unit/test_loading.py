@@ -51,6 +51,8 @@ def test_what_is_right(tmp_path):
             r"returned a D that is not a driver yet: its __init__\(\) does not call super\(\)\.__init__\(\)$",
         ),
         ("def make_driver():\n    return 5\n", r"make_driver\(\) returned something that is not an IPyDriver: 5"),
+        ("def make_driver():\n    return 'led'\n", r"returned something that is not an IPyDriver: 'led'"),
+        ("def make_driver():\n    return {'led': 5}\n", r"returned something that is not an IPyDriver: {'led': 5}"),
         (
             "def make_driver():\n    return {}['no']\n",
             r"code_\w+\.py:2 in make_driver: return {}\['no'\]: KeyError: 'no'",

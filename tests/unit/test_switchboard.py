@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -92,14 +93,16 @@ def inline(size: int, *, text: bytes | None = None) -> BlobFrame:
     return frame
 
 
-def attached(size: int, data: bytes = b"AAA", flags: int = os.O_RDWR, *, command: bool = False) -> AttachedFrame:
+def attached(
+    size: int, data: bytes = b"AAA", flags: int = os.O_RDWR, *, device: str = "C", command: bool = False
+) -> AttachedFrame:
     memory = Descriptor(os.memfd_create("b"))
     os.write(memory.fd, data)
     os.ftruncate(memory.fd, size)
     tag = "newBLOBVector" if command else "setBLOBVector"
-    raw = f"<{tag} device='C' name='IMG'><oneBLOB name='b' size='{size}' attached='true'/></{tag}>".encode()
+    raw = f"<{tag} device='{device}' name='IMG'><oneBLOB name='b' size='{size}' attached='true'/></{tag}>".encode()
     fd = Descriptor(os.open(f"/proc/self/fd/{memory.fd}", flags))
-    return AttachedFrame(address(tag, "C", "IMG"), raw, [fd], [size])
+    return AttachedFrame(address(tag, device, "IMG"), raw, [fd], [size])
 
 
 BLOB = inline(LARGE)
@@ -219,6 +222,33 @@ async def test_clients_that_come_upload_and_go_do_not_use_up_the_descriptors() -
     await eventually(lambda: not table.board._backlogs)
     assert table.of_driver.got == ["QUFB"] * conversions.MOST_LEFT
     assert table.to_tcp.got[-1] == "after1"
+
+
+@asynchronous
+async def test_servers_that_come_and_go_with_images_do_not_use_up_the_descriptors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each has a device of its own, so that all their images wait for a thread, and none for another."""
+    table, free = Table(), threading.Event()
+    table.feed(table.tcp, b"<enableBLOB>Also</enableBLOB>")
+    monkeypatch.setattr(conversions, "convert", lambda box: (free.wait(PATIENCE), convert(box)))
+    images = []
+    for number in range(conversions.MOST_LEFT + 20):
+        device = f"C{number}"
+        server, _ = table.peer("above", Role.UPSTREAM)
+        table.feed(server, f"<defBLOBVector device='{device}' name='IMG'><defBLOB name='b'/></defBLOBVector>".encode())
+        image = attached(LARGE, device=device)
+        images.append(weakref.ref(image))
+        server.frames_received([image])
+        del image
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        server.link.abort()
+    await eventually(lambda: sum(image() is not None for image in images) == conversions.MOST_LEFT)
+    free.set()
+    await eventually(lambda: not table.board._backlogs)
+    assert table.to_tcp.got.count("QUFB") == conversions.MOST_LEFT
+    assert table.to_tcp.got.count("delProperty") == len(images), "a device of which nothing else is known is gone, too"
 
 
 @asynchronous
