@@ -68,6 +68,21 @@ async def test_the_end_of_an_earlier_command_is_not_that_of_a_later_one():
 
 
 @asynchronous
+async def test_a_new_target_that_is_refused_while_the_device_is_busy_is_not_reported_as_accepted():
+    async with meeting(DEFINE) as (server, client):
+        first = background(client.set("Mount", "EQ", RA=5))
+        await server.expect(COMMAND)
+        await server.send(numbers("Busy", RA=1))
+        second = background(client.set("Mount", "EQ", RA=6))
+        await server.expect(COMMAND)
+        await server.send(numbers("Alert", message="below the horizon"), numbers("Busy", RA=2), numbers("Ok", RA=5))
+        with pytest.raises(Refused, match="below the horizon"):
+            await second
+        with pytest.raises(Refused, match="below the horizon"):
+            await first
+
+
+@asynchronous
 async def test_a_new_target_while_the_device_is_busy_ends_both():
     async with meeting(DEFINE) as (server, client):
         first = background(client.set("Mount", "EQ", RA=5))
