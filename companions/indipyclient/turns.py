@@ -36,7 +36,7 @@ class Turn:
     Attributes:
         expectation: What it waits for, once it is being sent.
         pending: How it is shown while somebody waits for its outcome.
-        sent: It is being sent, or will not be.
+        sent: What is sent now comes after it, or it will not be sent.
         answered: The device has answered it, or will not.
     """
 
