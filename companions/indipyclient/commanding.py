@@ -184,7 +184,6 @@ async def _send_in_time(
             await engine.wish(blobs)
             if engine.session is not session:  # the new property may not be known yet
                 raise engine.not_connected()
-            watcher.turn.sent.set()
             await engine.send(message, watcher.sending)
     except TimeoutError:
         prop = expectation.last
@@ -218,7 +217,7 @@ class _CommandWatcher(Watcher):
 
     def __init__(self, expectation: Expectation, loop: asyncio.AbstractEventLoop, turns: Turns, turn: Turn) -> None:
         self.expectation = expectation
-        self.sending = Sending()
+        self.sending = Sending(turn.sent.set)
         self.error: ClientError | None = None
         self._loop = loop
         self._turns = turns

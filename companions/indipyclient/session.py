@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 from xml.etree import ElementTree as ET
 
@@ -42,18 +42,23 @@ LOOK: Final = 0.05
 class Sending:
     """The progress of a message that was passed to :meth:`Session.send`.
 
+    Args:
+        on_begun: Called when the message is in the link's queue: what is sent from then on comes later.
+
     Attributes:
         end: Bytes that the link has sent, about, once the message has gone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_begun: Callable[[], None] = lambda: None) -> None:
         self.end = 0
+        self._on_begun = on_begun
         self._link: Link | None = None
         self._gone = False
 
     def begin(self, link: Link) -> None:
         """The message has just been written to this link."""
         self._link, self.end = link, link.bytes_sent + link.unsent
+        self._on_begun()
 
     @property
     def begun(self) -> bool:

@@ -6,7 +6,8 @@ INDI does not say which command an update answers, and a command for numbers or 
   :data:`HELD` seconds.  A command that only turns switches Off, which may stop a movement, does not wait, nor does one
   whose outcome nobody awaits.
 * Members that it does not set have the values that earlier commands have requested and that are not decided yet.
-* Updates answer the commands in their order, except those with the values that only a later one has requested.
+* Updates answer the commands in their order, except those with the values that only a later one has requested.  Alert
+  while one is carried out ends it and the next: a device that refuses a new target says the same as one that fails.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Turn:
     Attributes:
         expectation: What it waits for, once it is being sent.
         pending: How it is shown while somebody waits for its outcome.
-        sent: It is being sent, or will not be.
+        sent: What is sent now comes after it, or it will not be sent.
         answered: The device has answered it, or will not.
     """
 
@@ -115,7 +116,7 @@ class Turns:
         if mine is None:
             return False
         for other in self._undecided(prop.key, turn):
-            if prop.state is State.BUSY and other.acknowledged:  # a new target, or progress towards the old one
+            if prop.state in (State.BUSY, State.ALERT) and other.acknowledged:  # it may be about either, or both
                 continue
             if mine.acknowledged and (prop.state is State.ALERT or not met(prop, other.values)):
                 continue

@@ -10,7 +10,7 @@ from indipyclient import Client, Refused
 from indipyclient import turns as turns_module
 from tests.support import asynchronous, eventually, match
 
-from .scripted import DEFINE, SWITCHES, numbers, scripted
+from .scripted import BLOB, DEFINE, SWITCHES, numbers, scripted
 
 COMMAND = match("newNumberVector")
 
@@ -68,6 +68,21 @@ async def test_the_end_of_an_earlier_command_is_not_that_of_a_later_one():
 
 
 @asynchronous
+async def test_a_new_target_that_is_refused_while_the_device_is_busy_is_not_reported_as_accepted():
+    async with meeting(DEFINE) as (server, client):
+        first = background(client.set("Mount", "EQ", RA=5))
+        await server.expect(COMMAND)
+        await server.send(numbers("Busy", RA=1))
+        second = background(client.set("Mount", "EQ", RA=6))
+        await server.expect(COMMAND)
+        await server.send(numbers("Alert", message="below the horizon"), numbers("Busy", RA=2), numbers("Ok", RA=5))
+        with pytest.raises(Refused, match="below the horizon"):
+            await second
+        with pytest.raises(Refused, match="below the horizon"):
+            await first
+
+
+@asynchronous
 async def test_a_new_target_while_the_device_is_busy_ends_both():
     async with meeting(DEFINE) as (server, client):
         first = background(client.set("Mount", "EQ", RA=5))
@@ -99,6 +114,16 @@ async def test_what_was_only_sent_is_not_undone_either():
         await client.set("Mount", "EQ", DEC=6, confirm="sent")
         assert values(await server.expect(COMMAND)) == {"RA": "5", "DEC": "2"}
         assert values(await server.expect(COMMAND)) == {"RA": "5", "DEC": "6"}
+
+
+@asynchronous
+async def test_a_small_file_does_not_overtake_a_large_one():
+    sizes = 3 << 20, 10
+    async with meeting(BLOB.replace('"ro"', '"rw"')) as (server, client):
+        tasks = [background(client.set("CCD", "CCD1", CCD1=b"x" * size, confirm="sent")) for size in sizes]
+        commands = [await server.expect(match("newBLOBVector")) for _ in sizes]
+        assert [int(command[0].get("size")) for command in commands] == list(sizes)
+        await asyncio.gather(*tasks)
 
 
 @asynchronous
