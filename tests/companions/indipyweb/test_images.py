@@ -1,6 +1,7 @@
 """Previews: what a FITS file shows, what a lying one does, and that nobody waits for them."""
 
 import asyncio
+import base64
 import html
 import os
 import threading
@@ -10,7 +11,7 @@ import pytest
 
 pytest.importorskip("starlette", reason="the web client needs the extra web")
 
-from indipyclient import Client, ReceivedBlob
+from indipyclient import BlobMode, Client, ReceivedBlob
 from indipyclient.images import previews
 from indipyweb import site as site_module
 from indipyweb.disk import Disk
@@ -132,15 +133,75 @@ async def test_a_flood_of_other_updates_costs_no_blob(tmp_path):
     folder.mkdir()
     async with website(tmp_path, blobfolder=folder) as site:
         device = site.driver.device
-        await soon(lambda: len(site.web.first._savers) == 2)
         device["IMAGE"]["I"] = b"one"
+        await poll(lambda: _send(device["IMAGE"], site))
+        device["IMAGE"]["I"] = b"two"
         for n in range(3000):
             if n == 100:
                 await device["IMAGE"].send_setVectorMembers(members=["I"])
             device["RO"]["V"] = n
             await device["RO"].send_setVector(state="Ok")
-        await soon(lambda: site.web.first.saved == 1)
-        assert [file.read_bytes() for file in folder.iterdir()] == [b"one"]
+        await soon(lambda: {file.read_bytes() for file in folder.glob("[!.]*")} == {b"one", b"two"})
+
+
+class _Line:
+    """An INDI server of a few lines, which sends what it is told."""
+
+    async def __aenter__(self):
+        self.writer = asyncio.get_running_loop().create_future()
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self.server.sockets[0].getsockname()[1]
+        return self
+
+    async def _serve(self, reader, writer):
+        if not self.writer.done():
+            self.writer.set_result(writer)
+        while await reader.read(4096):
+            pass
+
+    async def send(self, *pieces):
+        (await self.writer).write("".join(pieces).encode())
+
+    async def __aexit__(self, *_):
+        if self.writer.done():
+            self.writer.result().close()
+        self.server.close()
+
+
+def _definition(name):
+    return (
+        f'<defBLOBVector device="Camera" name="{name}" state="Idle" perm="ro">'
+        '<defBLOB name="I"/></defBLOBVector><setBLOBVector device="Camera" name="none"/>'
+    )
+
+
+def _blob(name, data):
+    text = base64.b64encode(data).decode()
+    return (
+        f'<setBLOBVector device="Camera" name="{name}" state="Ok">'
+        f'<oneBLOB name="I" size="{len(data)}" format=".bin">{text}</oneBLOB></setBLOBVector>'
+    )
+
+
+@asynchronous
+async def test_blobs_that_come_with_their_property_are_all_saved_also_at_the_end(tmp_path):
+    folder, gone = tmp_path / "blobs", '<delProperty device="Camera" name="CCD1"/>'
+    sent = [f"image {n}".encode() for n in range(9)]
+    async with _Line() as line:
+        site = Site("here", Client("127.0.0.1", line.port, blobs=BlobMode.ALSO), folder)
+        await site.start()
+        try:
+            first = [_definition("CCD1"), *(_blob("CCD1", data) for data in sent[:3]), gone]
+            # It comes again at once, and while its last BLOBs are being saved.
+            await line.send(*first, _definition("CCD1"), _blob("CCD1", sent[3]), gone)
+            await soon(lambda: site.saved == 4)
+            await line.send(_definition("CCD1"), _blob("CCD1", sent[4]), _blob("CCD1", sent[5]))
+            await soon(lambda: site.saved == 6)
+            await line.send(*(_blob("CCD1", data) for data in sent[6:]))
+            await soon(lambda: (found := site.model.get("Camera", "CCD1")) and found["I"].data == sent[-1])
+        finally:
+            await site.aclose()
+    assert sorted(file.read_bytes() for file in folder.iterdir()) == sent
 
 
 @asynchronous
@@ -150,14 +211,13 @@ async def test_what_is_long_only_when_it_is_inflated_fills_no_folder(tmp_path, m
     folder.mkdir()
     bomb = zlib.compress(bytes(2_000_000))
     async with website(tmp_path, blobfolder=folder) as site:
-        await soon(lambda: len(site.web.first._savers) == 2)
         image = site.driver.device["IMAGE"]
         image.data["I"].blobformat = ".fits.z"
-        for count in (1, 2):
-            image["I"] = bomb
-            await image.send_setVectorMembers(members=["I"])
-            await soon(lambda count=count: site.web.first.saved == count)
-        assert sorted(file.stat().st_size for file in folder.iterdir()) == [len(bomb), 2_000_000]
+        image["I"] = bomb
+        await poll(lambda: _send(image, site))
+        await image.send_setVectorMembers(members=["I"])
+        await soon(lambda: site.web.first.saved >= 2)
+        assert {file.stat().st_size for file in folder.iterdir()} == {len(bomb), 2_000_000}
 
 
 @asynchronous
