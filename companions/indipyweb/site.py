@@ -247,7 +247,9 @@ class Site:
                 if change.what is What.DELETED and self.model.get(*key) is None and not tap.waiting:
                     del self._savers[key]  # at once, as it may come again
                     return
-                for one in message.members if isinstance(message, SetVector) else ():
+                if not isinstance(message, SetVector):
+                    continue
+                for one in message.members:
                     if isinstance(one, OneBlob) and one.data:
                         blob = ReceivedBlob(device, name, one.name, one.data, one.format, one.size, message.timestamp)
                         await self._save_one(folder, blob)
