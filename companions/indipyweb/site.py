@@ -20,7 +20,7 @@ from indipyclient.model.properties import Key
 from indipydriver.protocol.messages import AnyMessage, OneBlob, SetVector
 
 from .disk import GRACE, Disk
-from .histories import Histories
+from .histories import Gap, Histories, NumberKey
 from .views import device_facts, dumps, is_secret, note_facts, piece, shape_of
 
 __all__ = ["Alert", "Filter", "Site"]
@@ -297,9 +297,10 @@ class Site:
             known = self._shapes[prop.key] = ((prop.defined, limits), shape_of(prop))
         return known[1]
 
-    def gaps(self, seconds: float) -> list[tuple[float, float]]:
-        """The times in the last seconds for which values are unknown, including the present one."""
-        known = self.histories.gaps_of(seconds)
+    def gaps(self, seconds: float, key: NumberKey | None = None) -> list[Gap]:
+        """The times in the last seconds for which all values, or those of one number, are unknown, including the
+        present one."""
+        known = self.histories.gaps_of(seconds, key)
         return known if self._lost_at is None else [*known, (self._lost_at, math.inf)]
 
     # Streams
