@@ -3,7 +3,9 @@
 import asyncio
 import base64
 import html
+import json
 import os
+import re
 import threading
 import zlib
 
@@ -16,7 +18,7 @@ from indipyclient.images import previews
 from indipyweb import site as site_module
 from indipyweb.disk import Disk
 from indipyweb.pages import blobs
-from indipyweb.site import Site
+from indipyweb.site import Filter, Site
 from tests.support import asynchronous
 from tests.support.fits import fits, read_png
 
@@ -83,6 +85,38 @@ async def test_the_image_page_shows_the_newest_image(tmp_path):
         assert file.headers["content-type"] == "application/octet-stream"
         assert "attachment" in file.headers["content-disposition"]
         assert "sandbox" in file.headers["content-security-policy"]
+
+
+@asynchronous
+async def test_an_image_that_comes_while_another_is_drawn_is_told(tmp_path, monkeypatch):
+    async with website(tmp_path) as site, site.browser("viewer") as browser:
+        vector, web = site.driver.device["IMAGE"], site.web
+        vector["I"] = fits(30, 20)
+        await vector.send_setVectorMembers(members=["I"])
+        await poll(lambda: _has(site, vector, fits(30, 20)))
+        draw = web.previews.get
+
+        async def slowly(*arguments):
+            made = await draw(*arguments)
+            vector["I"] = fits(40, 40)
+            await vector.send_setVectorMembers(members=["I"])
+            await soon(lambda: web.first.model.get(AWKWARD, "IMAGE")["I"].data == fits(40, 40))
+            await soon(lambda: web.first.rev == web.first.model.rev)
+            return made
+
+        monkeypatch.setattr(web.previews, "get", slowly)
+        page = (await browser.get("/image", params={"d": AWKWARD, "p": "IMAGE", "m": "I"})).text
+        assert "30 \u00d7 20" in page
+        (since,) = re.findall(r'data-live="[0-9a-f]+\.(\d+)"', page)
+        assert json.loads(web.first.delta(Filter(AWKWARD, "Other"), int(since))[1])["set"]
+
+
+async def _has(site, vector, data):
+    await vector.send_setVectorMembers(members=["I"])
+    await asyncio.sleep(0.1)
+    return (
+        site.web.first.model.get(AWKWARD, "IMAGE")["I"].data == data and site.web.first.rev == site.web.first.model.rev
+    )
 
 
 @asynchronous
