@@ -31,6 +31,7 @@ from .security.limits import Buckets
 from .security.permissions import Actor
 from .site import Site
 from .store.audit import Audit
+from .views import is_secret
 
 __all__ = ["Command", "Commands", "Denied", "values_of_form"]
 
@@ -203,7 +204,8 @@ class Commands:
         else:
             command.state, command.status = "ok", 200
             seconds = f" after {outcome.elapsed:.1f} s" if outcome.elapsed >= 1 else ""
-            command.text = f"Done{seconds}." if outcome.confirmed else f"Accepted{seconds}; it shows another value."
+            is_done = outcome.confirmed or is_secret(prop)  # whose values are not said again
+            command.text = f"Done{seconds}." if is_done else f"Accepted{seconds}; it shows another value."
             command.outcome = {
                 "state": outcome.prop.state.value,
                 "confirmed": outcome.confirmed,

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from indipyclient import Client, Delta, LinkState, Lost, Property, ReceivedBlob, State, VectorKind, What
+from indipyclient import Change, Client, Delta, LinkState, Lost, Property, ReceivedBlob, State, Tap, VectorKind, What
 from indipyclient.model.properties import Key
+from indipydriver.protocol.messages import AnyMessage, OneBlob, SetVector
 
-from .disk import Disk
-from .histories import Histories
+from .disk import GRACE, Disk
+from .histories import Gap, Histories, NumberKey
 from .views import device_facts, dumps, is_secret, note_facts, piece, shape_of
 
 __all__ = ["Alert", "Filter", "Site"]
@@ -130,17 +131,26 @@ class Site:
     async def start(self) -> None:
         """Begin to follow it; does not wait for the link."""
         self.client.on_status = lambda status: self.wake()
+        if self.folder is not None:
+            self.client.on_message = functools.partial(self._heard, self.folder)
         await self.client.start(wait=False)
         self._tasks = [asyncio.create_task(self._follow(), name=f"web: {self.name}")]
 
     async def aclose(self) -> None:
         """End."""
         self.close_streams()
-        tasks = [*self._tasks, *self._savers.values()]
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.client.aclose()
+        savers = set(self._savers.values())  # the BLOBs that have come are still saved
+        if savers:
+            _, late = await asyncio.wait(savers, timeout=GRACE)
+            if late:
+                logger.error("some BLOBs of %s were not saved: the disk is too slow", self.name)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     def close_streams(self) -> None:
         """End the streams."""
@@ -165,10 +175,6 @@ class Site:
             if not is_secret(prop):
                 self.histories.add(prop, now)
             self._judge(prop, delta, now)
-            if self.folder is not None and prop.kind is VectorKind.BLOB and prop.key not in self._savers:
-                saver = asyncio.create_task(self._save(self.folder, prop), name=f"web: BLOBs of {prop.device}")
-                self._savers[prop.key] = saver
-                saver.add_done_callback(functools.partial(self._saved_all, prop.key))
         if not delta.connected and delta.session:
             self._lost_at = self._lost_at or now
         elif delta.connected and self._lost_at is not None:
@@ -216,33 +222,41 @@ class Site:
                 self.alerts_rev = model.rev
         self.histories.keep(lambda device, name: model.get(device, name) is not None)
 
-    async def _save(self, folder: Path, prop: Property) -> None:
-        """Save the BLOBs of a property, beginning with the present one."""
+    def _heard(self, folder: Path, message: AnyMessage) -> None:
+        """Begin to save the BLOBs of a property with its first one; called before the model knows of it."""
+        if type(message) is not SetVector or message.kind is not VectorKind.BLOB:
+            return
+        key = (message.device, message.name)
+        if key in self._savers or self.model.get(*key) is None:
+            return
         # A separate tap, which thousands of updates of other properties cannot fill.
-        async with self.client.tap(prop.device, prop.name, limit=_UNSAVED) as tap:
-            for member in prop.members.values():
-                if member.data:
-                    device, name, stamp = prop.device, prop.name, prop.timestamp
-                    blob = ReceivedBlob(device, name, member.name, member.data, member.format, member.size, stamp)
-                    await self._save_one(folder, blob)
+        saving = self._save(folder, key, self.client.tap(*key, limit=_UNSAVED))
+        saver = self._savers[key] = asyncio.create_task(saving, name=f"web: BLOBs of {message.device}")
+        saver.add_done_callback(functools.partial(self._saved_all, key))
+
+    async def _save(self, folder: Path, key: Key, tap: Tap[Change]) -> None:
+        """Save the BLOBs of a property, until it is deleted, or the client ends."""
+        device, name = key
+        async with tap:
             async for change in tap:
                 if isinstance(change, Lost):
-                    self.problem = f"{change.count} BLOBs of {prop.device} came faster than they could be saved"
+                    self.problem = f"{change.count} BLOBs of {device} came faster than they could be saved"
                     logger.error("%s", self.problem)
                     continue
-                if change.what is What.DELETED and self.model.get(*prop.key) is None:
+                message = change.message
+                if change.what is What.DELETED and self.model.get(*key) is None and not tap.waiting:
+                    del self._savers[key]  # at once, as it may come again
                     return
-                if change.what is not What.SET:
+                if not isinstance(message, SetVector):
                     continue
-                for one in getattr(change.message, "members", ()):
-                    data = getattr(one, "data", None)
-                    if data:
-                        when = getattr(change.message, "timestamp", None)
-                        made = ReceivedBlob(prop.device, prop.name, one.name, data, one.format, one.size, when)
-                        await self._save_one(folder, made)
+                for one in message.members:
+                    if isinstance(one, OneBlob) and one.data:
+                        blob = ReceivedBlob(device, name, one.name, one.data, one.format, one.size, message.timestamp)
+                        await self._save_one(folder, blob)
 
     def _saved_all(self, key: Key, saver: asyncio.Task[None]) -> None:
-        self._savers.pop(key, None)
+        if self._savers.get(key) is saver:
+            del self._savers[key]
         if not saver.cancelled() and saver.exception() is not None:
             logger.error("BLOBs of %s are not saved any more", key[0], exc_info=saver.exception())
 
@@ -283,9 +297,10 @@ class Site:
             known = self._shapes[prop.key] = ((prop.defined, limits), shape_of(prop))
         return known[1]
 
-    def gaps(self, seconds: float) -> list[tuple[float, float]]:
-        """The times in the last seconds for which values are unknown, including the present one."""
-        known = self.histories.gaps_of(seconds)
+    def gaps(self, seconds: float, key: NumberKey | None = None) -> list[Gap]:
+        """The times in the last seconds for which all values, or those of one number, are unknown, including the
+        present one."""
+        known = self.histories.gaps_of(seconds, key)
         return known if self._lost_at is None else [*known, (self._lost_at, math.inf)]
 
     # Streams

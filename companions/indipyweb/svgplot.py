@@ -9,6 +9,8 @@ from typing import Final
 
 from indipyclient.model.history import Point
 
+from .histories import Gap
+
 __all__ = ["Line", "Plot", "nice_ticks", "plot_of", "points_since"]
 
 WIDTH: Final = 600
@@ -68,36 +70,36 @@ def nice_ticks(low: float, high: float) -> list[float]:
     return [float(f"{(first + n) * step:.12g}") for n in range(8) if (first + n) * step <= high + step * 1e-9]
 
 
-def points_since(points: Sequence[Point], begin: float) -> list[Point]:
-    """Those since a time, and the value at that time: a number that does not change has no newer point."""
+def points_since(points: Sequence[Point], begin: float, gaps: Sequence[Gap] = ()) -> list[Point]:
+    """Those since a time, and the value at that time, if it is known: a number that does not change has no newer
+    point."""
     before = [p for p in points if p.time < begin][-1:]
-    return [Point(p.time, p.last, p.last, p.last) for p in before] + [p for p in points if p.time >= begin]
+    known = [p for p in before if not any(first <= begin and end > p.time for first, end in gaps)]
+    return [Point(p.time, p.last, p.last, p.last) for p in known] + [p for p in points if p.time >= begin]
 
 
 def plot_of(
-    numbers: Sequence[tuple[str, Sequence[Point]]],
+    numbers: Sequence[tuple[str, Sequence[Point], Sequence[Gap]]],
     now: float,
     seconds: float,
-    gaps: Sequence[tuple[float, float]] = (),
     *,
     same: bool = False,
 ) -> Plot:
     """The lines of some numbers.
 
     Args:
-        numbers: Labels and values, oldest first.
+        numbers: Labels, values, oldest first, and times for which nothing is known.
         now: The end, by the clock of the values.
         seconds: The length of time to show.
-        gaps: Times for which nothing is known.
         same: Whether they share one scale.
     """
     begin = now - seconds
-    shown = [(label, points_since([p for p in points if math.isfinite(p.last)], begin)) for label, points in numbers]
-    ends = [(min(p.min for p in points), max(p.max for p in points)) for _, points in shown if points]
+    shown = [(label, points_since(points, begin, gaps), gaps) for label, points, gaps in numbers]
+    ends = [(min(p.min for p in points), max(p.max for p in points)) for _, points, _ in shown if points]
     is_one = same or len(shown) == 1
     common = _widened(min(e[0] for e in ends), max(e[1] for e in ends)) if ends and is_one else None
     lines = []
-    for label, points in shown:
+    for label, points, gaps in shown:
         if not points:
             lines.append(Line(label, "", math.nan, math.nan, math.nan, 0))
             continue
@@ -138,7 +140,7 @@ def _path(
     begin: float,
     seconds: float,
     bounds: tuple[float, float],
-    gaps: Sequence[tuple[float, float]],
+    gaps: Sequence[Gap],
 ) -> str:
     """Up and down in each column, level between them, and broken where the link was down."""
     columns: dict[int, tuple[float, float, float, float]] = {}

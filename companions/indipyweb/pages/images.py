@@ -80,6 +80,7 @@ async def image(visit: Visit) -> Answer:
     cameras = _cameras(site)
     if not visit.query("d"):
         return visit.render("images.html", site=site, title="Images", cameras=cameras)
+    rev = site.rev  # the stream tells what comes while the picture is being drawn
     prop, member = _meant(visit, site)
     facts: dict[str, Any] = {"cards": []}
     if member.data is not None:
@@ -95,7 +96,7 @@ async def image(visit: Visit) -> Answer:
         link=site.link(),
         alerts=site.alert_facts(),
         epoch=site.model.epoch,
-        rev=site.rev,
+        rev=rev,
         others=[(p, m) for p, m in cameras if (p.key, m.name) != (prop.key, member.name)],
     )
 

@@ -213,16 +213,14 @@ def _pins(visit: Visit) -> list[Pin]:
 async def overview(visit: Visit) -> Answer:
     """The pinned properties of a user."""
     site = visit.site()
-    pins = _pins(visit)
-    found = [site.model.get(pin.device, pin.name) for pin in pins if pin.server == site.name]
-    absent = [pin for pin in pins if pin.server == site.name and site.model.get(pin.device, pin.name) is None]
+    pins = [(pin, site.model.get(pin.device, pin.name)) for pin in _pins(visit) if pin.server == site.name]
     return _page(
         visit,
         "overview.html",
         site,
         title="Overview",
-        props=[prop for prop in found if prop is not None],
-        absent=absent,
+        props=[prop for _, prop in pins if prop is not None],
+        absent=[(pin, prop is None) for pin, prop in pins],
         told=_told(visit, site),
         pinned=_pinned(visit, site),
         board=True,

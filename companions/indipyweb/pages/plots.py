@@ -64,7 +64,7 @@ async def plot(visit: Visit) -> Answer:
     keys, seconds = _meant(visit, site), _seconds(visit)
     same = visit.query("same") == "1"
     now = asyncio.get_running_loop().time()
-    numbers = [(_label(site, key), site.histories.points(key, seconds)) for key in keys]
+    numbers = [(_label(site, key), site.histories.points(key, seconds), site.gaps(seconds, key)) for key in keys]
     device = visit.query("d") or (keys[0][0] if keys else next(iter(site.model.names()), ""))
     found = site.model.device(device)
     choices = [
@@ -77,7 +77,7 @@ async def plot(visit: Visit) -> Answer:
         "plot.html",
         site=site,
         title="Plot",
-        plot=plot_of(numbers, now, seconds, site.gaps(seconds), same=same),
+        plot=plot_of(numbers, now, seconds, same=same),
         keys=keys,
         texts=[json.dumps(list(key)) for key in keys],
         choices=[(json.dumps(list(key)), label, key in keys) for key, label in choices][:300],
@@ -101,7 +101,7 @@ async def table(visit: Visit) -> Answer:
     writer = csv.writer(file)
     writer.writerow(["time", "device", "property", "member", "min", "max", "last"])
     for key in keys:
-        for point in points_since(site.histories.points(key, seconds), now - seconds):
+        for point in points_since(site.histories.points(key, seconds), now - seconds, site.gaps(seconds, key)):
             stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(wall - (now - point.time)))
             names = [f"'{name}" if name[:1] in "=+-@\t\r" else name for name in key]  # not as formulas
             writer.writerow([stamp, *names, repr(point.min), repr(point.max), repr(point.last)])

@@ -93,7 +93,9 @@ async def _profile(visit: Visit, site: Site, form: dict[str, str]) -> Response:
     known = web.profiles.get(name)
     problem = ""
     try:
-        if deed == "save profile":
+        if deed == "new profile" and known is not None:
+            raise Refusal(f"there is a profile {name} already")
+        if deed == "new profile" or (deed == "save profile" and known is not None):
             words = [word.strip() for word in form.get("labels", "").splitlines() if word.strip()]
             labels = tuple(word for word in words if "@" not in word)
             remotes = tuple(word for word in words if "@" in word)

@@ -159,10 +159,19 @@
   const missing = new Map();
   let fetching = 0, buried = []; // what was deleted while parts were on their way
   const fetchSoon = (ms) => { if (!fetching) fetching = setTimeout(fetchParts, ms); };
+  const namesOf = (form) => [form.elements.d.value, form.elements.p.value];
   const isOf = (node, [device, name]) => {
-    const fields = node.querySelector("form.set").elements;
-    return fields.d.value === device && (name === null || fields.p.value === name);
+    const own = namesOf(node.querySelector("form.set"));
+    return own[0] === device && (name === null || own[1] === name);
   };
+  function showAbsent() { // on the overview
+    const box = $("absent");
+    if (!box) return;
+    const here = new Set([...document.querySelectorAll("form.set")].map((form) => JSON.stringify(namesOf(form))));
+    const items = [...box.querySelectorAll("li")];
+    for (const item of items) item.hidden = here.has(JSON.stringify(namesOf(item.querySelector("form"))));
+    box.hidden = items.every((item) => item.hidden);
+  }
   function fetchParts() { // one request at a time, as a later answer may come first
     const ids = [...missing.keys()].slice(0, 60);
     fetching = 0;
@@ -193,6 +202,7 @@
       }
       guard();
       showAges();
+      showAbsent();
     }, () => { // the stream does not say them again
       for (const id of ids) missing.set(id, true);
       pause = 2000;
@@ -245,6 +255,7 @@
     if (body.dataset.device !== device && !body.dataset.board) return;
     if (fetching < 0) buried.push([device, name]);
     for (const node of document.querySelectorAll(".prop")) if (isOf(node, [device, name])) node.remove();
+    showAbsent();
   }
   function showNotes(notes) {
     const list = $("notes");

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import time
 from urllib.parse import quote
 
 import pytest
@@ -13,6 +14,8 @@ import pytest
 pytest.importorskip("starlette", reason="the web client needs the extra web")
 
 from indipyclient.model.history import Point
+from indipydriver.protocol.messages import OneMember, SetVector
+from indipydriver.protocol.tags import VectorKind
 from indipyweb.histories import Histories
 from indipyweb.security.limits import Buckets
 from indipyweb.svgplot import nice_ticks, plot_of, points_since
@@ -218,19 +221,19 @@ async def test_numbers_are_plotted_and_exported(tmp_path):
 
 def test_a_line_is_broken_where_nothing_is_known():
     points = [Point(float(n), n, n, n) for n in range(0, 600, 10)]
-    whole = plot_of([("a", points)], 600.0, 600.0).lines[0].path
-    broken = plot_of([("a", points)], 600.0, 600.0, [(291.0, 299.0)]).lines[0].path
+    whole = plot_of([("a", points, [])], 600.0, 600.0).lines[0].path
+    broken = plot_of([("a", points, [(291.0, 299.0)])], 600.0, 600.0).lines[0].path
     assert whole.count("M") == 1
     assert broken.count("M") == 2
-    assert plot_of([("a", [])], 1.0, 600.0).lines[0].path == ""
-    huge = plot_of([("a", [Point(1.0, -1.7e308, 1.7e308, 0.0)])], 2.0, 600.0).lines[0].path
+    assert plot_of([("a", [], [])], 1.0, 600.0).lines[0].path == ""
+    huge = plot_of([("a", [Point(1.0, -1.7e308, 1.7e308, 0.0)], [])], 2.0, 600.0).lines[0].path
     assert "nan" not in huge
     assert "inf" not in huge
 
 
 def test_a_number_that_does_not_change_is_drawn_and_exported():
     """Drivers send a number when it changes: one that has stood still for an hour has a value all the same."""
-    line = plot_of([("a", [Point(0.0, 1.0, 7.0, 5.0)])], 3600.0, 600.0).lines[0]
+    line = plot_of([("a", [Point(0.0, 1.0, 7.0, 5.0)], [])], 3600.0, 600.0).lines[0]
     assert (line.path, line.count) == ("M0 120.0H600", 1)
     assert (line.low, line.high, line.last) == (5.0, 5.0, 5.0)  # the others were before
     points = points_since([Point(0.0, 1.0, 1.0, 1.0), Point(5.0, 2.0, 9.0, 2.0), Point(20.0, 3.0, 3.0, 3.0)], 10.0)
@@ -239,14 +242,38 @@ def test_a_number_that_does_not_change_is_drawn_and_exported():
 
 def test_a_number_is_drawn_until_the_link_is_lost_and_from_its_return():
     """The present gap has no end yet; and the time of a point is the beginning of its second."""
-    lost = plot_of([("a", [Point(0.0, 5.0, 5.0, 5.0)])], 600.0, 600.0, [(300.0, math.inf)]).lines[0].path
+    lost = plot_of([("a", [Point(0.0, 5.0, 5.0, 5.0)], [(300.0, math.inf)])], 600.0, 600.0).lines[0].path
     assert lost == "M0 120.0H300"
     known = Histories()
     known.add_gap(300.2, 420.7)
     points = [Point(0.0, 5.0, 5.0, 5.0), Point(420.0, 5.0, 5.0, 5.0)]
-    back = plot_of([("a", points)], 600.0, 600.0, known.gaps_of(600)).lines[0].path
+    back = plot_of([("a", points, known.gaps_of(600))], 600.0, 600.0).lines[0].path
     assert back == "M0 120.0H300M420 120.0H600"
     assert known.gaps_of(3600) == [(300.2, 420.0)]
+
+
+@asynchronous
+async def test_a_number_that_becomes_none_is_drawn_no_further(tmp_path):
+    """A sensor that fails sends NaN, and no value is as it was before."""
+    async with website(tmp_path) as site, site.browser() as browser:
+        vector, histories, now = site.driver.device["RO"], site.web.first.histories, time.monotonic()
+        key = (AWKWARD, "RO", "V")
+        await soon(lambda: histories.points(key, 600))
+        engine = site.web.first.client._engine  # drivers of this project send none, and those of libindi do
+        engine.message_received(SetVector(VectorKind.NUMBER, *key[:2], (OneMember("V", "nan"),)))
+        engine.batch_received()
+        await soon(lambda: [end for _, end in site.web.first.gaps(600, key)] == [math.inf])
+        assert site.web.first.gaps(600) == site.web.first.gaps(600, (AWKWARD, "NUM", "N")) == []
+        ends = [
+            plot_of([("", histories.points(key, 600), site.web.first.gaps(600, key))], now + n, 600.0)
+            for n in (300, 900)
+        ]
+        assert [bool(plot.lines[0].path) for plot in ends] == [True, False]
+        assert not ends[0].lines[0].path.endswith("H600")
+        vector["V"] = 7
+        await vector.send_setVector(state="Ok")
+        await soon(lambda: [end < math.inf for _, end in site.web.first.gaps(600, key)] == [True])
+        assert (await browser.get("/plot", params={"n": json.dumps(key)})).status_code == 200
 
 
 def test_scales_are_round():
@@ -357,9 +384,9 @@ async def test_an_ipv6_network_is_one_guest(tmp_path):
 def test_numbers_that_are_next_to_nothing_can_be_plotted(values):
     points = [Point(590.0 + n, value, value, value) for n, value in enumerate(values)]
     for same in (False, True):
-        plot = plot_of([("a", points), ("b", points)], 600.0, 600.0, same=same)
+        plot = plot_of([("a", points, []), ("b", points, [])], 600.0, 600.0, same=same)
         assert all(line.path for line in plot.lines)
-    texts = [text for _, text in plot_of([("a", points)], 600.0, 600.0).ticks]
+    texts = [text for _, text in plot_of([("a", points, [])], 600.0, 600.0).ticks]
     assert len(set(texts)) == len(texts) > 2
 
 

@@ -16,6 +16,7 @@ pytest.importorskip("playwright", reason="browser tests need playwright")
 import uvicorn
 from playwright.async_api import async_playwright
 
+from indipyweb.store.keeping import Pin
 from tests.support import asynchronous, require
 from tests.support.fits import fits
 
@@ -372,3 +373,25 @@ async def test_a_weak_link_leaves_nothing_out_and_an_open_tab_keeps_no_login(tmp
         await expose(40)
         await page.get_by_text("40 \u00d7 40").wait_for()
         assert session.used == used
+
+
+@asynchronous
+async def test_the_overview_follows_what_comes_and_goes(tmp_path):
+    async with desk(tmp_path) as here:
+        page, text = await here.page("user"), here.site.driver.device["TEXT"]
+        for name in ("NUM", "TEXT"):
+            here.site.web.pins.toggle("user", Pin(here.site.web.first.name, AWKWARD, name))
+        await text.send_delProperty()
+        await soon(lambda: here.site.web.first.model.get(AWKWARD, "TEXT") is None)
+        await page.goto(f"{here.url}/overview")
+        absent = page.get_by_role("heading", name="Not there now")
+        await absent.wait_for()
+        assert await page.locator(".absent li:visible").all_inner_texts() == [f"{AWKWARD}: TEXT \nTake away"]
+        text.enable = True
+        await text.send_defVector()
+        await page.locator(".prop").filter(has_text="Text").wait_for()
+        await absent.wait_for(state="hidden")
+        await text.send_delProperty()
+        await absent.wait_for()
+        assert await page.locator(".prop").count() == 1
+        assert here.errors == []

@@ -34,7 +34,7 @@ SECRET = "hunter2 is secret"
 
 
 class Texts(IPyDriver):
-    """A password that is only written, and never answered; and texts of several lines."""
+    """A password that is only written, and never answered; a key that is only written; and texts of several lines."""
 
     def __init__(self):
         self.got = []
@@ -43,6 +43,7 @@ class Texts(IPyDriver):
                 "Texts",
                 [
                     TextVector("PASSWORD", "Password", "Main", "wo", "Ok", [TextMember("P", membervalue="")]),
+                    TextVector("KEY", "Key", "Main", "wo", "Ok", [TextMember("K", membervalue="")]),
                     TextVector(
                         "TWO",
                         "Two",
@@ -57,6 +58,8 @@ class Texts(IPyDriver):
 
     async def rxevent(self, event):
         self.got.append((event.vectorname, dict(event)))
+        if event.vectorname == "KEY":
+            await event.vector.send_setVector(state="Ok")
         if event.vectorname == "TWO":
             for member, value in event.items():
                 event.vector[member] = value
@@ -107,6 +110,9 @@ async def test_what_is_only_written_is_shown_to_nobody(tmp_path):
         assert "user asked a new value" in page
         assert SECRET not in page
         assert SECRET not in site.web.first.delta(Filter("Texts"), 0)[1]
+        # Most do not repeat it: it shows no other value, but none.
+        answer = await user.post("/set", data={"d": "Texts", "p": "KEY", "m.K": SECRET}, headers=JSON)
+        assert answer.json()["text"] == "Done."
         texts["Texts"]["PASSWORD"]["P"] = SECRET  # some devices repeat it
         await texts["Texts"]["PASSWORD"].send_setVector(state="Ok")
         await soon(lambda: site.web.first.model.get("Texts", "PASSWORD").members["P"].value == SECRET)

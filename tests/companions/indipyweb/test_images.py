@@ -1,8 +1,11 @@
 """Previews: what a FITS file shows, what a lying one does, and that nobody waits for them."""
 
 import asyncio
+import base64
 import html
+import json
 import os
+import re
 import threading
 import zlib
 
@@ -10,12 +13,12 @@ import pytest
 
 pytest.importorskip("starlette", reason="the web client needs the extra web")
 
-from indipyclient import Client, ReceivedBlob
+from indipyclient import BlobMode, Client, ReceivedBlob
 from indipyclient.images import previews
 from indipyweb import site as site_module
 from indipyweb.disk import Disk
 from indipyweb.pages import blobs
-from indipyweb.site import Site
+from indipyweb.site import Filter, Site
 from tests.support import asynchronous
 from tests.support.fits import fits, read_png
 
@@ -85,6 +88,38 @@ async def test_the_image_page_shows_the_newest_image(tmp_path):
 
 
 @asynchronous
+async def test_an_image_that_comes_while_another_is_drawn_is_told(tmp_path, monkeypatch):
+    async with website(tmp_path) as site, site.browser("viewer") as browser:
+        vector, web = site.driver.device["IMAGE"], site.web
+        vector["I"] = fits(30, 20)
+        await vector.send_setVectorMembers(members=["I"])
+        await poll(lambda: _has(site, vector, fits(30, 20)))
+        draw = web.previews.get
+
+        async def slowly(*arguments):
+            made = await draw(*arguments)
+            vector["I"] = fits(40, 40)
+            await vector.send_setVectorMembers(members=["I"])
+            await soon(lambda: web.first.model.get(AWKWARD, "IMAGE")["I"].data == fits(40, 40))
+            await soon(lambda: web.first.rev == web.first.model.rev)
+            return made
+
+        monkeypatch.setattr(web.previews, "get", slowly)
+        page = (await browser.get("/image", params={"d": AWKWARD, "p": "IMAGE", "m": "I"})).text
+        assert "30 \u00d7 20" in page
+        (since,) = re.findall(r'data-live="[0-9a-f]+\.(\d+)"', page)
+        assert json.loads(web.first.delta(Filter(AWKWARD, "Other"), int(since))[1])["set"]
+
+
+async def _has(site, vector, data):
+    await vector.send_setVectorMembers(members=["I"])
+    await asyncio.sleep(0.1)
+    return (
+        site.web.first.model.get(AWKWARD, "IMAGE")["I"].data == data and site.web.first.rev == site.web.first.model.rev
+    )
+
+
+@asynchronous
 async def test_blobs_are_saved_listed_and_deleted(tmp_path):
     folder = tmp_path / "blobs"
     folder.mkdir()
@@ -132,15 +167,75 @@ async def test_a_flood_of_other_updates_costs_no_blob(tmp_path):
     folder.mkdir()
     async with website(tmp_path, blobfolder=folder) as site:
         device = site.driver.device
-        await soon(lambda: len(site.web.first._savers) == 2)
         device["IMAGE"]["I"] = b"one"
+        await poll(lambda: _send(device["IMAGE"], site))
+        device["IMAGE"]["I"] = b"two"
         for n in range(3000):
             if n == 100:
                 await device["IMAGE"].send_setVectorMembers(members=["I"])
             device["RO"]["V"] = n
             await device["RO"].send_setVector(state="Ok")
-        await soon(lambda: site.web.first.saved == 1)
-        assert [file.read_bytes() for file in folder.iterdir()] == [b"one"]
+        await soon(lambda: {file.read_bytes() for file in folder.glob("[!.]*")} == {b"one", b"two"})
+
+
+class _Line:
+    """An INDI server of a few lines, which sends what it is told."""
+
+    async def __aenter__(self):
+        self.writer = asyncio.get_running_loop().create_future()
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self.server.sockets[0].getsockname()[1]
+        return self
+
+    async def _serve(self, reader, writer):
+        if not self.writer.done():
+            self.writer.set_result(writer)
+        while await reader.read(4096):
+            pass
+
+    async def send(self, *pieces):
+        (await self.writer).write("".join(pieces).encode())
+
+    async def __aexit__(self, *_):
+        if self.writer.done():
+            self.writer.result().close()
+        self.server.close()
+
+
+def _definition(name):
+    return (
+        f'<defBLOBVector device="Camera" name="{name}" state="Idle" perm="ro">'
+        '<defBLOB name="I"/></defBLOBVector><setBLOBVector device="Camera" name="none"/>'
+    )
+
+
+def _blob(name, data):
+    text = base64.b64encode(data).decode()
+    return (
+        f'<setBLOBVector device="Camera" name="{name}" state="Ok">'
+        f'<oneBLOB name="I" size="{len(data)}" format=".bin">{text}</oneBLOB></setBLOBVector>'
+    )
+
+
+@asynchronous
+async def test_blobs_that_come_with_their_property_are_all_saved_also_at_the_end(tmp_path):
+    folder, gone = tmp_path / "blobs", '<delProperty device="Camera" name="CCD1"/>'
+    sent = [f"image {n}".encode() for n in range(9)]
+    async with _Line() as line:
+        site = Site("here", Client("127.0.0.1", line.port, blobs=BlobMode.ALSO), folder)
+        await site.start()
+        try:
+            first = [_definition("CCD1"), *(_blob("CCD1", data) for data in sent[:3]), gone]
+            # It comes again at once, and while its last BLOBs are being saved.
+            await line.send(*first, _definition("CCD1"), _blob("CCD1", sent[3]), gone)
+            await soon(lambda: site.saved == 4)
+            await line.send(_definition("CCD1"), _blob("CCD1", sent[4]), _blob("CCD1", sent[5]))
+            await soon(lambda: site.saved == 6)
+            await line.send(*(_blob("CCD1", data) for data in sent[6:]))
+            await soon(lambda: (found := site.model.get("Camera", "CCD1")) and found["I"].data == sent[-1])
+        finally:
+            await site.aclose()
+    assert sorted(file.read_bytes() for file in folder.iterdir()) == sent
 
 
 @asynchronous
@@ -150,14 +245,13 @@ async def test_what_is_long_only_when_it_is_inflated_fills_no_folder(tmp_path, m
     folder.mkdir()
     bomb = zlib.compress(bytes(2_000_000))
     async with website(tmp_path, blobfolder=folder) as site:
-        await soon(lambda: len(site.web.first._savers) == 2)
         image = site.driver.device["IMAGE"]
         image.data["I"].blobformat = ".fits.z"
-        for count in (1, 2):
-            image["I"] = bomb
-            await image.send_setVectorMembers(members=["I"])
-            await soon(lambda count=count: site.web.first.saved == count)
-        assert sorted(file.stat().st_size for file in folder.iterdir()) == [len(bomb), 2_000_000]
+        image["I"] = bomb
+        await poll(lambda: _send(image, site))
+        await image.send_setVectorMembers(members=["I"])
+        await soon(lambda: site.web.first.saved >= 2)
+        assert {file.stat().st_size for file in folder.iterdir()} == {len(bomb), 2_000_000}
 
 
 @asynchronous

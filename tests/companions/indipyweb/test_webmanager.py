@@ -368,13 +368,18 @@ async def test_a_profile_that_is_saved_again_is_still_started_at_boot(tmp_path):
         web.controlled[web.first.name] = Controlled(str(tmp_path / "none"), 1)
         web.launcher = Launcher(web.controlled[web.first.name])
         for more in (
-            {"do": "save profile", "labels": "A"},
+            {"do": "new profile", "labels": "A"},
             {"do": "at boot"},
             {"do": "at boot"},  # of a page that does not know yet
             {"do": "save profile", "labels": "A\nB"},
         ):
             assert (await browser.post("/server", data={"profile": "night", **more})).status_code == 303
         assert web.profiles.get("night") == Profile("night", autostart=True, labels=("A", "B"))
+        answer = await browser.post("/server", data={"profile": "night", "do": "new profile", "labels": "C"})
+        assert (answer.status_code, "there is a profile night already" in answer.text) == (409, True)
+        assert web.profiles.get("night").labels == ("A", "B")
+        # Of a page from before somebody has deleted it.
+        assert (await browser.post("/server", data={"profile": "gone", "do": "save profile"})).status_code == 404
         await browser.post("/server", data={"profile": "night", "do": "not at boot"})
         assert not web.profiles.get("night").autostart
 
