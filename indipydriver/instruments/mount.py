@@ -251,11 +251,15 @@ class Mount(Parking, Site, Paddle):
     async def _prepare(self) -> None:
         self._following = asyncio.Lock()
         await super()._prepare()
+        self._follows = self._follows and not self._is_parked
+        if self._has(_TRACKING):
+            self._choose(_TRACKING, "TRACK_ON" if self._follows else "TRACK_OFF")
+            self._bound[_TRACKING].state = State.BUSY if self._follows else State.IDLE
+        self._bound[_EOD].state = self._mount_status()
 
     async def _after_definitions(self) -> None:
         if self._has(_PARK):
             await self._send(_PARK, self._park_state())
-        self.tracking = self._follows and not self._is_parked
         await self._send(_EOD, self._mount_status())
         await super()._after_definitions()
 
