@@ -394,6 +394,12 @@ class Instrument(Parts):
             return words_of(error)
         return super()._failed(what, error)
 
+    def _loop_failed(self, what: str, error: BaseException) -> None:
+        if isinstance(error, ConnectionError) and self.connected:
+            self._lose(error)  # which reports it
+        else:
+            super()._loop_failed(what, error)
+
     # --- polling ---
 
     async def _poll_all(self) -> None:

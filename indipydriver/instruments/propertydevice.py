@@ -228,7 +228,7 @@ class PropertyDevice(Saving):
             self._updates.put(vector, member)
 
     def _is_read(self, vector: PropertyVector) -> str | None:
-        """Note that there is a value; returns the state that the property has again, if it was Alert only until then."""
+        """Note that there is a value; returns the state to which the property returns if it was Alert until then."""
         before = self._unread.pop(vector.name, None)
         return before if vector.state == State.ALERT else None
 
@@ -405,6 +405,10 @@ class PropertyDevice(Saving):
     def _check_ready(self, name: str) -> None:
         """Raise Refused if no command for a property may be handled now."""
 
+    def _loop_failed(self, what: str, error: BaseException) -> None:
+        """Report the failure of a loop."""
+        self.error(self._failed(what, error))
+
     def _failed(self, what: str, error: BaseException) -> str:
         """Log the failure of the author's coroutine; returns the text for clients."""
         if not isinstance(error, Refused):
@@ -470,7 +474,7 @@ class PropertyDevice(Saving):
                     raise
                 if words_of(error) != failing:
                     failing = words_of(error)
-                    self.error(self._failed(what, error))
+                    self._loop_failed(what, error)
             if not self._goes_on():
                 return
             await asyncio.sleep(seconds)

@@ -176,7 +176,7 @@ class WeatherStation(Place):
             if not self._goes_on():
                 raise
             text = self._failed(what, error)
-            if self._vector(_VALUES).state != State.ALERT:
+            if self._vector(_VALUES).state != State.ALERT and not isinstance(error, ConnectionError):
                 self.error(f"The weather could not be read: {text or words_of(error)}")
             await self._send(_VALUES, State.ALERT)
             if clock() - self._last > self._longest_silence():
