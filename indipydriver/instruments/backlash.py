@@ -45,16 +45,17 @@ class Backlash(Instrument):
 
     async def _on_backlash_toggle(self, values: dict[str, Any]) -> None:
         toggle, name, member = self._backlash_names()
-        steps = round(self._get(name, member))
 
         async def enable(on: bool) -> None:
-            await self.set_backlash(steps if on else 0)
+            await self._operations.join(name)  # the steps may just be set
+            await self.set_backlash(round(self._get(name, member)) if on else 0)
 
         await self._set_up(toggle, values, enable, "INDI_ENABLED")
 
     async def _on_backlash_steps(self, values: dict[str, Any]) -> None:
         toggle, name, member = self._backlash_names()
         steps = round(values[member])
+        await self._operations.join(toggle)  # it may be about to be enabled
         if not self._is_on(toggle, "INDI_ENABLED"):
             if LOADING.get():  # saved steps take effect once it is enabled
                 self._put(name, {member: steps})

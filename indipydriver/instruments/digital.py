@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from ..protocol.tags import State
+from ..protocol.values import getfloat
 from ..standard import Interface, StandardMember, find
 from .instrument import Instrument
 from .operations import End, Refused
@@ -86,7 +87,7 @@ class Outputs(_Labelled):
         pulse = find(_PULSE.format(0), table)
         for n, label in enumerate(self.outputs):
             one = replace(pulse, name=_PULSE.format(n), label=label)
-            made.append(self._bind(one, partial(self._store, one.name)))
+            made.append(self._bind(one, partial(self._on_pulse, one.name)))
         return [*made, *super()._standard()]
 
     async def _prepare(self) -> None:
@@ -98,6 +99,10 @@ class Outputs(_Labelled):
             self._choose(_OUTPUT.format(n), "OFF")
         super()._forget()
 
+    async def _on_pulse(self, name: str, values: dict[str, Any]) -> None:
+        self._changes(name)
+        await self._store(name, values)
+
     async def _on_output(self, number: int, values: dict[str, Any]) -> None:
         name, pulse = _OUTPUT.format(number), _PULSE.format(number - 1)
         member = await self._pick(name, values)
@@ -105,7 +110,7 @@ class Outputs(_Labelled):
             return
         before = self._chosen(name)
         after = self._operations.drop(pulse, quietly=False)
-        milliseconds = self._get(pulse, _DURATION)
+        milliseconds = getfloat(self._then(pulse)[_DURATION])
         if member == "OFF" or milliseconds <= 0:
             work = self.set_output(number, member == "ON")
             await self._perform(name, work, accept=lambda: self._choose(name, member), after=after)

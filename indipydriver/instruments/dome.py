@@ -36,7 +36,8 @@ class Dome(Parking, Slaving, Backlash):
     Azimuths are degrees from the north through the east. A dome that turns can follow the mount in ACTIVE_DEVICES: the
     opening is then where the telescope looks through the dome, as far as clients have set the size of the dome and the
     position of the mount in it. A dome that is stopped no longer follows the mount.
-    One that cannot turn says so, and tries again when the mount has moved on, or clients have sent a command.
+    One that cannot turn says so, and tries again: a few times, and then when the mount has moved on, or clients have
+    sent a command.
 
     Attributes:
         park_azimuth: Where a dome is parked initially; clients may change it.

@@ -111,7 +111,8 @@ class GPS(Instrument):
                 text = self._failed(what, error)
                 if text != failing:
                     failing = text
-                    self.error(f"The receiver could not be read: {text}")
+                    if not isinstance(error, ConnectionError):  # that is reported as its loss
+                        self.error(f"The receiver could not be read: {text}")
             if not self._goes_on():
                 return
             await self._show_fix(fix, is_failing=bool(failing))

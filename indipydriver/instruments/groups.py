@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeVar, Unpack, overload
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeAlias, TypeVar, Unpack, overload
 
 from ..errors import DefinitionError
 from ..propertymembers import PropertyMember
@@ -13,6 +14,7 @@ from .declared import Declared, How, Light, Number, Switch, Text, Value
 
 __all__ = ["Group", "Lights", "Numbers", "Switches", "Texts"]
 
+_Assign: TypeAlias = Callable[[PropertyVector, Sequence[str], Callable[[], None]], None]
 _T = TypeVar("_T")
 _D = TypeVar("_D")
 _OF_EVERY_GROUP: Final = frozenset(vars(Declared()))
@@ -49,7 +51,7 @@ class Group(Declared[Any], Generic[_T]):
                 raise DefinitionError(f"two members are named {made.name!r}")
             self._members[made.name] = made
         self._vector: PropertyVector | None = None  # None in a declaration and in a client's request
-        self._written: Callable[[PropertyVector, str], None] | None = None
+        self._assign: _Assign | None = None
         self._values: dict[str, Any] = {}  # the members that a client has named
         self._named: tuple[str, ...] = ()
 
@@ -91,15 +93,15 @@ class Group(Declared[Any], Generic[_T]):
                 raise AttributeError(f"{type(self).__name__} has no {attribute!r}, but {known}")
             super().__setattr__(attribute, value)
 
-    def bind(self, vector: PropertyVector, written: Callable[[PropertyVector, str], None]) -> Self:
+    def bind(self, vector: PropertyVector, assign: _Assign) -> Self:
         """The group of one device."""
         bound = copy.copy(self)
-        bound.attach(vector, written)
+        bound.attach(vector, assign)
         return bound
 
-    def attach(self, vector: PropertyVector, written: Callable[[PropertyVector, str], None]) -> None:
-        """Keep the values in a vector from now on; `written` is told which of them are assigned."""
-        self._vector, self._written = vector, written
+    def attach(self, vector: PropertyVector, assign: _Assign) -> None:
+        """Keep the values in a vector from now on; `assign` calls what assigns some of them."""
+        self._vector, self._assign = vector, assign
 
     if TYPE_CHECKING:  # a handler gets a group with the requested values; changes() has the named ones
 
@@ -118,10 +120,9 @@ class Group(Declared[Any], Generic[_T]):
 
     def write(self, declared: Value[Any], value: Any) -> None:
         """Assign a member."""
-        if self._vector is None or self._written is None:
+        if self._vector is None or self._assign is None:
             raise AttributeError("what a client has requested cannot be changed")
-        declared.store(self._vector, value)
-        self._written(self._vector, declared.name)
+        self._assign(self._vector, [declared.name], partial(declared.store, self._vector, value))
 
     def __getitem__(self, member: str) -> _T:
         value: _T = self.read(self._members[member])
@@ -158,14 +159,13 @@ class Group(Declared[Any], Generic[_T]):
 
     def update(self, values: Mapping[str, _T] | Self) -> None:
         """Assign several members; if there is a mistake in one of them, nothing is changed."""
-        if self._vector is None or self._written is None:
+        if self._vector is None or self._assign is None:
             raise AttributeError("what a client wants cannot be changed")
         given = dict(values.items())
         for member in given:
             self._check_member(member)
-        self._vector.update({member: self._members[member].to_wire(value) for member, value in given.items()})
-        for member in given:
-            self._written(self._vector, member)
+        wire = {member: self._members[member].to_wire(value) for member, value in given.items()}
+        self._assign(self._vector, list(wire), partial(self._vector.update, wire))
 
     def changes(self) -> dict[str, _T]:
         """In a client's request: the members that it has named."""

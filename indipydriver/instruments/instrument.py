@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -167,9 +167,14 @@ class Instrument(Parts):
             raise Refused("The device is not connected")
         self.whole._order.check(name)
 
-    def _arrival(self) -> int:
-        """The place of the present command in the order of arrival; 0 if it has none."""
-        return self.whole._order.arrival()  # type: ignore[no-any-return]
+    def _changes(self, name: str) -> None:
+        """Note that a property is about to change, for commands that arrived before and still wait for their turn."""
+        self.whole._order.changes(name, dict(self._vector(name)))
+
+    def _then(self, name: str) -> Mapping[str, Any]:
+        """What a property, if its changes are noted, was when the present command arrived."""
+        found: Mapping[str, Any] = self.whole._order.then(name, self._vector(name))
+        return found
 
     def _abandon(self, *names: str, told: Sequence[str] = ()) -> list[Operation]:
         """Cancel operations because of the present command; earlier commands for them are not carried out.
@@ -388,6 +393,12 @@ class Instrument(Parts):
             self._lose(error)
             return words_of(error)
         return super()._failed(what, error)
+
+    def _loop_failed(self, what: str, error: BaseException) -> None:
+        if isinstance(error, ConnectionError) and self.connected:
+            self._lose(error)  # which reports it
+        else:
+            super()._loop_failed(what, error)
 
     # --- polling ---
 

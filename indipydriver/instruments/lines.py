@@ -204,6 +204,7 @@ async def open_network(host: str, port: int, timeout: float = 10.0) -> Line:
 async def open_serial(port: str, baud: int) -> Line:
     """Open a serial port; OSError if that fails."""
     try:
+        import fcntl
         import termios
         import tty
     except ImportError:
@@ -215,6 +216,13 @@ async def open_serial(port: str, baud: int) -> Line:
         descriptor = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     except OSError as error:
         raise OSError(f"{port} cannot be opened: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:  # each would take answers for the other
+        os.close(descriptor)
+        raise OSError(f"{port} is in use by another driver") from None
+    except OSError:
+        pass  # not every platform can lock it
     other = -1
     try:
         tty.setraw(descriptor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, ClassVar, Final, Literal
 
@@ -30,7 +29,6 @@ _PARK_ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.ALERT, End.FAILED:
 _ARCSECOND: Final = 1 / 3600
 _PARKED: Final = "Please unpark the mount before issuing any motion commands."
 _PARKING: Final = "The mount is being parked: abort that first."
-_MOST_MODES: Final = 1000  # changes of ON_COORD_SET that are remembered for coordinates that wait for their turn
 
 
 class Mount(Parking, Site, Paddle):
@@ -167,7 +165,6 @@ class Mount(Parking, Site, Paddle):
     # --- its properties ---
 
     _follows = False
-    _modes: deque[tuple[int, str | None]]  # when ON_COORD_SET was changed, and what it was before
 
     def _standard(self) -> list[Bound]:
         moves = self._implements("slew_to")
@@ -253,13 +250,16 @@ class Mount(Parking, Site, Paddle):
 
     async def _prepare(self) -> None:
         self._following = asyncio.Lock()
-        self._modes = deque(maxlen=_MOST_MODES)
         await super()._prepare()
+        self._follows = self._follows and not self._is_parked
+        if self._has(_TRACKING):
+            self._choose(_TRACKING, "TRACK_ON" if self._follows else "TRACK_OFF")
+            self._bound[_TRACKING].state = State.BUSY if self._follows else State.IDLE
+        self._bound[_EOD].state = self._mount_status()
 
     async def _after_definitions(self) -> None:
         if self._has(_PARK):
             await self._send(_PARK, self._park_state())
-        self.tracking = self._follows and not self._is_parked
         await self._send(_EOD, self._mount_status())
         await super()._after_definitions()
 
@@ -278,21 +278,11 @@ class Mount(Parking, Site, Paddle):
     # --- going somewhere ---
 
     async def _on_coord_set(self, values: dict[str, Any]) -> None:
-        before = self._chosen(_ON_SET)
-        if before is None or not values.get(before):
-            self._modes.append((self._arrival(), before))
+        self._changes(_ON_SET)
         await self._store_choice(_ON_SET, values)
 
-    def _mode(self) -> str | None:
-        """What ON_COORD_SET said when the present command arrived: it may have waited for the end of another."""
-        arrival = self._arrival()
-        later = [(at, before) for at, before in self._modes if at > arrival > 0]
-        if len(later) == _MOST_MODES:
-            raise Refused("ON_COORD_SET was changed too often while the coordinates waited")
-        return later[0][1] if later else self._chosen(_ON_SET)
-
     async def _on_coordinates(self, values: dict[str, Any]) -> None:
-        mode = self._mode()
+        mode = next((mode for mode, on in self._then(_ON_SET).items() if on == "On"), None)
         ra, dec = values.get("RA", self.coordinates[0]) % 24, values.get("DEC", self.coordinates[1])
         if mode == "SYNC":
             await self._sync_to(ra, dec)

@@ -1,12 +1,21 @@
-"""The order in which commands arrived: one that was sent before a stop command must not move anything after it."""
+"""The order in which commands arrived: one that was sent before a stop command must not move anything after it.
+
+Nor does one that waits for its turn use what clients have chosen meanwhile for the next one.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from .operations import Refused
 
 __all__ = ["CommandOrder", "Overtaken"]
+
+_MOST_CHANGES: Final = 1000  # changes of one property that are remembered for commands that wait for their turn
 
 
 class Overtaken(Exception):
@@ -23,6 +32,7 @@ class CommandOrder:
     def __init__(self) -> None:
         self._handled: dict[asyncio.Task[object] | None, int] = {}  # what each task handles
         self._stopped: dict[str, int] = {}  # by property: the last command that stopped it
+        self._changes: dict[str, deque[tuple[int, Mapping[str, Any]]]] = {}  # when, and what it was before
 
     @contextlib.contextmanager
     def handled(self, name: str, arrival: int) -> Iterator[None]:
@@ -43,17 +53,33 @@ class CommandOrder:
         finally:
             self._handled.pop(task, None)
 
-    def arrival(self) -> int:
+    def changes(self, name: str, before: Mapping[str, Any]) -> None:
+        """Note that the command of this task changes a property, and what that was before."""
+        self._changes.setdefault(name, deque(maxlen=_MOST_CHANGES)).append((self._arrival(), before))
+
+    def then(self, name: str, now: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a property, if its changes are noted, was when the command of this task arrived.
+
+        Raises:
+            Refused: That is not known any more.
+        """
+        arrival = self._arrival()
+        later = [before for at, before in self._changes.get(name, ()) if at > arrival > 0]
+        if len(later) == _MOST_CHANGES:
+            raise Refused(f"{name} was changed too often while this command waited")
+        return later[0] if later else now
+
+    def _arrival(self) -> int:
         """The place of this task's command in the order of arrival; 0 if it has none."""
         return self._handled.get(asyncio.current_task(), 0)
 
     def stop(self, names: Iterable[str]) -> None:
         """Note that the command of this task stops these properties: no earlier command for them begins any more."""
-        arrival = self.arrival()
+        arrival = self._arrival()
         for name in names:
             self._stopped[name] = max(arrival, self._stopped.get(name, 0))
 
     def check(self, name: str) -> None:
         """Raise Overtaken if the command of this task must not begin; a task without a command always may."""
-        if 0 < self.arrival() < self._stopped.get(name, 0):
+        if 0 < self._arrival() < self._stopped.get(name, 0):
             raise Overtaken

@@ -122,10 +122,10 @@ class Paddle(Instrument):
             await self._stop_axis(name)
             await self._button(name, State.IDLE)
             return
-        rate = self._chosen(_SPEED)
-        number = list(self._vector(_SPEED)).index(rate) if rate is not None else 0
+        rates = list(self._then(_SPEED).values())
+        number = rates.index("On") if "On" in rates else 0
         direction = _MOTIONS[member]
-        if self._is_on(_REVERSE, "REVERSE_NS" if name == _NS else "REVERSE_WE"):
+        if self._then(_REVERSE)["REVERSE_NS" if name == _NS else "REVERSE_WE"] == "On":
             direction = _OPPOSITE[direction]
         ends = {End.DONE: State.BUSY, End.CANCELLED: State.IDLE, End.FAILED: State.ALERT}
         await self._perform(
@@ -183,7 +183,9 @@ class Paddle(Instrument):
         await self._stop_axes()
 
     async def _on_reverse(self, values: dict[str, Any]) -> None:
+        self._changes(_REVERSE)
         await self._store(_REVERSE, values)
 
     async def _on_slew_rate(self, values: dict[str, Any]) -> None:
+        self._changes(_SPEED)
         await self._store_choice(_SPEED, values)

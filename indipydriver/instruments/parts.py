@@ -94,7 +94,7 @@ class Parts(Partners):
         for attribute, vector in self._vectors.items():
             self._vectors[attribute] = shared = whole._bound[vector.name].vector
             if attribute in self._groups:
-                self._groups[attribute] = self._declarations[attribute].bind(shared, self._written)  # type: ignore[attr-defined]
+                self._groups[attribute] = self._declarations[attribute].bind(shared, self._assign)  # type: ignore[attr-defined]
 
     def _share_line(self, line: Line | None) -> None:
         for part in self._everything():

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from ..errors import DefinitionError
 from ..events import newVector
-from ..propertyvectors import PropertyVector
+from ..propertyvectors import NumberVector, PropertyVector
 from ..protocol.tags import Permission, State
 from ..protocol.texts import brief
 from .declared import Button, Declared, Value, values_of
@@ -170,7 +170,7 @@ class PropertyDevice(Saving):
             vector = declared.vector()
             self._vectors[attribute] = vector
             if isinstance(declared, Group):
-                self._groups[attribute] = declared.bind(vector, self._written)
+                self._groups[attribute] = declared.bind(vector, self._assign)
             handle = None if declared.perm is Permission.READ_ONLY else partial(self._command, declared)
             made.append(Bound(vector, handle, declared.saved, vector.state))
         return made
@@ -184,8 +184,7 @@ class PropertyDevice(Saving):
     def write(self, declared: Value[Any], value: Any) -> None:
         """Assign a property. Write ``self.attribute = value`` instead."""
         vector = self._vectors[declared.attribute]
-        declared.store(vector, value)
-        self._written(vector, declared.name)
+        self._assign(vector, [declared.name], partial(declared.store, vector, value))
 
     def group(self, declared: _G) -> _G:
         """A group of this device. Write ``self.attribute`` instead."""
@@ -207,6 +206,31 @@ class PropertyDevice(Saving):
             message: Human-readable text.
         """
         await self._updates.send(self.vector(declared), state, message)
+
+    def _assign(self, vector: PropertyVector, members: Sequence[str], store: Callable[[], None]) -> None:
+        """Assign members of a declared property, by a function that does so."""
+        try:
+            store()
+        except ValueError:
+            if isinstance(vector, NumberVector):
+                self._is_unread(vector, members[0])
+            raise
+        if (state := self._is_read(vector)) is not None:
+            vector.state = state
+        for member in members:
+            self._written(vector, member)
+
+    def _is_unread(self, vector: PropertyVector, member: str) -> None:
+        """Note that what was to be assigned is no value: until there is one, the property is Alert."""
+        if vector.state != State.BUSY:  # else what it does decides
+            self._unread.setdefault(vector.name, vector.state)
+            vector.state = State.ALERT
+            self._updates.put(vector, member)
+
+    def _is_read(self, vector: PropertyVector) -> str | None:
+        """Note that there is a value; returns the state to which the property returns if it was Alert until then."""
+        before = self._unread.pop(vector.name, None)
+        return before if vector.state == State.ALERT else None
 
     def _written(self, vector: PropertyVector, member: str) -> None:
         self._versions[vector.name] = self._versions.get(vector.name, 0) + 1
@@ -381,6 +405,10 @@ class PropertyDevice(Saving):
     def _check_ready(self, name: str) -> None:
         """Raise Refused if no command for a property may be handled now."""
 
+    def _loop_failed(self, what: str, error: BaseException) -> None:
+        """Report the failure of a loop."""
+        self.error(self._failed(what, error))
+
     def _failed(self, what: str, error: BaseException) -> str:
         """Log the failure of the author's coroutine; returns the text for clients."""
         if not isinstance(error, Refused):
@@ -446,7 +474,7 @@ class PropertyDevice(Saving):
                     raise
                 if words_of(error) != failing:
                     failing = words_of(error)
-                    self.error(self._failed(what, error))
+                    self._loop_failed(what, error)
             if not self._goes_on():
                 return
             await asyncio.sleep(seconds)

@@ -107,14 +107,17 @@ class Saving(Device):
             self._settings_saver = self._operations.spawn(self._save_unsaved())
 
     async def _save_unsaved(self) -> None:
+        failed: dict[str, None] = {}
         while self._settings_unsaved:
-            chosen = [self._bound[name] for name in self._settings_unsaved]
+            names = failed | self._settings_unsaved
             self._settings_unsaved.clear()
             try:
                 is_there = await SETTINGS.run(self.settings.path.exists)
             except OSError:  # the folder is not ours
                 is_there = True
-            await self._save(chosen if is_there else None)
+            is_saved = await self._save([self._bound[name] for name in names] if is_there else None)
+            failed = {} if is_saved else names
+        self._settings_unsaved.update(failed)  # they are saved with what is set next
 
     async def _all_saved(self) -> None:
         """Wait until what has been set is in the file."""

@@ -13,6 +13,7 @@ from .instrument import Instrument
 from .operations import Refused
 from .propertydevice import Bound
 from .standarddevice import optional
+from .tries import Tries
 
 __all__ = ["LARGEST_OFFSET", "Place", "Site"]
 
@@ -50,12 +51,16 @@ class Place(Instrument):
         place = self.set_location(wanted["LAT"], wanted["LONG"], wanted["ELEV"])
         await self._perform(_PLACE, place, accept=lambda: self._put(_PLACE, wanted))
 
+    async def _prepare(self) -> None:
+        self._gps_place, self._place_tries = None, Tries()
+        await super()._prepare()
+
     async def _poll_standard(self) -> None:
         await self._take_gps_place()
         await super()._poll_standard()
 
     async def _take_gps_place(self) -> None:
-        """Take over the location of the GPS receiver, once for each location that it has found."""
+        """Take over the location of the GPS receiver, once for each location that it has found, unless that fails."""
         if self._seen_state(_GPS, _PLACE) != State.OK or _PLACE not in self._bound:
             return
         found = [self._seen_number(_GPS, _PLACE, name) for name in ("LAT", "LONG", "ELEV")]
@@ -64,8 +69,15 @@ class Place(Instrument):
             return
         place = latitude, longitude % 360, max(-200.0, min(10000.0, found[2] or 0.0))
         before, self._gps_place = self._gps_place, place
-        if before is None or any(abs(a - b) > _NEAR for a, b in zip(before, place, strict=True)):
+        is_new = before is None or any(abs(a - b) > _NEAR for a, b in zip(before, place, strict=True))
+        if is_new:
+            self._place_tries = Tries()
+        if is_new or self._place_tries.is_due():
             await self._on_place(dict(zip(("LAT", "LONG", "ELEV"), place, strict=True)))
+            if self._vector(_PLACE).state == State.ALERT:
+                self._place_tries.failed()
+            else:
+                self._place_tries = Tries()
 
 
 class Site(Place):
@@ -88,7 +100,8 @@ class Site(Place):
         hours = offset.total_seconds() / 3600 if offset is not None else 0.0
         utc = now.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
         self._vector(_TIME).update({"UTC": utc, "OFFSET": f"{hours:g}"})
-        self._gps_place = self._gps_time = self._gps_seen = None
+        self._gps_time = self._gps_seen = None
+        self._time_tries = Tries()
         await super()._prepare()
 
     async def _after_definitions(self) -> None:
@@ -114,13 +127,23 @@ class Site(Place):
             before, self._gps_seen = self._gps_seen, time
             if age is None and before not in (None, time) and self._partner_vector(_GPS, _TIME) is not None:
                 age = 0.0  # a device in this driver has just assigned it
-            if age is not None and time != self._gps_time and all(time):
+            if time != self._gps_time:
+                self._time_tries = Tries()
+            if age is not None and all(time) and (time != self._gps_time or self._time_tries.is_due()):
                 self._gps_time = time
-                try:
-                    await self._on_time({"UTC": _later(time[0], age), "OFFSET": time[1]})
-                except Refused as error:
-                    self.warning(f"The time of {self._partner(_GPS)} is not accepted: {error}")
+                await self._take_gps_time(_later(time[0], age), time[1])
         await super()._poll_standard()
+
+    async def _take_gps_time(self, utc: str, offset: str) -> None:
+        before, self._time_tries = self._time_tries, Tries()
+        try:
+            await self._on_time({"UTC": utc, "OFFSET": offset})
+        except Refused as error:
+            self.warning(f"The time of {self._partner(_GPS)} is not accepted: {error}")
+            return
+        if self._vector(_TIME).state == State.ALERT:
+            self._time_tries = before
+            before.failed()
 
 
 def _later(text: str, seconds: float) -> str:

@@ -13,6 +13,7 @@ from .instrument import Instrument
 from .operations import End, words_of
 from .propertydevice import Bound
 from .sky import is_on_earth, is_on_sky, now_utc, sidereal_time
+from .tries import Tries
 
 __all__ = ["DomeShape", "Slaving", "opening_azimuth"]
 
@@ -148,11 +149,13 @@ class Slaving(Instrument):
     def _try_again(self) -> None:
         """Note that clients have done something: perhaps it can follow now, and if not, they are told."""
         self._stuck_for = self._trouble = None
+        self._follow_tries = Tries()
 
     def _note_turn(self, end: End, azimuth: float | None = None) -> None:
         """Note that it has turned, or has failed to; with the mount, if there is an azimuth."""
         if azimuth is not None and end is End.FAILED:
             self._stuck_for, self._is_behind = azimuth, True
+            self._follow_tries.failed()
         elif end is End.DONE:
             self._try_again()
             if azimuth is not None and self._is_behind:
@@ -179,10 +182,14 @@ class Slaving(Instrument):
         if azimuth is None:
             return
         threshold = self._get(_PARAMS, "AUTOSYNC_THRESHOLD")
-        if self._stuck_for is not None and _between(azimuth, self._stuck_for) <= max(threshold, _LEAST_NEWS):
-            return
-        if _between(azimuth, self._opening()) > threshold:
+        if self._may_try(azimuth, threshold) and _between(azimuth, self._opening()) > threshold:
             await self._turn_opening(azimuth)
+
+    def _may_try(self, azimuth: float, threshold: float) -> bool:
+        """Whether it could follow until now, or there is a reason to try again."""
+        if self._stuck_for is None or self._follow_tries.is_due():
+            return True
+        return _between(azimuth, self._stuck_for) > max(threshold, _LEAST_NEWS)
 
     def _wanted_azimuth(self) -> float | None:
         """Where the opening has to be for the mount; None if that is not known or not necessary."""

@@ -108,14 +108,10 @@ class StandardDevice(PropertyDevice):
             for member, value in values.items():
                 vector.data[member].check(_SWITCH[value] if isinstance(value, bool) else value)
         except ValueError:
-            if vector.state != State.BUSY:  # else what it does decides
-                self._unread.setdefault(name, vector.state)
-                vector.state = State.ALERT
-                self._updates.put(vector, next(iter(values)))
+            self._is_unread(vector, next(iter(values)))
             raise
-        before_that = self._unread.pop(name, None)
-        if before_that is not None and vector.state == State.ALERT:
-            state = state or before_that
+        restored = self._is_read(vector)
+        state = restored if state is None else state
         is_new = state is not None and vector.state != state
         has_changed = False
         for member, value in values.items():

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final
 from ..propertymembers import NumberMember
 from ..propertyvectors import LightVector, NumberVector
 from ..protocol.tags import State
+from ..protocol.texts import brief
 from ..standard import Interface, StandardMember, find
 from .loops import SHORTEST_PERIOD
 from .operations import words_of
@@ -131,6 +132,8 @@ class WeatherStation(Place):
         self._vector(_OVERRIDE)["OVERRIDE"] = "Off"  # a value from another night
         for name in (_STATUS, _SAFETY):
             self._vector(name).update(dict.fromkeys(self._vector(name), State.IDLE))
+        for name in (_STATUS, _SAFETY, _VALUES):  # nothing has been read yet
+            self._vector(name).state = self._bound[name].state = State.IDLE
         await super()._prepare()
 
     # --- reading ---
@@ -168,16 +171,12 @@ class WeatherStation(Place):
         try:
             async with asyncio.timeout(self.patience):
                 values = await watched(self.read_weather(), what)
-            known = self._vector(_VALUES)
-            numbers = {name: float(value) for name, value in values.items() if name in known}
-            for name, value in numbers.items():
-                if not math.isfinite(value):
-                    raise ValueError(f"{name} is {value}")
+            numbers, odd = self._numbers(values)
         except (Exception, SystemExit) as error:
             if not self._goes_on():
                 raise
             text = self._failed(what, error)
-            if self._vector(_VALUES).state != State.ALERT:
+            if self._vector(_VALUES).state != State.ALERT and not isinstance(error, ConnectionError):
                 self.error(f"The weather could not be read: {text or words_of(error)}")
             await self._send(_VALUES, State.ALERT)
             if clock() - self._last > self._longest_silence():
@@ -192,11 +191,28 @@ class WeatherStation(Place):
         self._last = clock()
         self._is_silent = False
         self._read_at.update(dict.fromkeys(numbers, self._last))
-        self._vector(_VALUES).update({name: f"{value:.6g}" for name, value in numbers.items()})
-        self._vector(_VALUES).state = State.OK
+        shown = self._vector(_VALUES)
+        if odd and shown.state != State.ALERT:
+            self.error(f"The weather could not be read: {', '.join(odd)}")
+        shown.update({name: f"{value:.6g}" for name, value in numbers.items()})
+        shown.state = State.ALERT if odd else State.OK
         self._judge()
         await self._show_weather()
-        return True
+        return not odd
+
+    def _numbers(self, values: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]:
+        """The values that are numbers, and what to say of others: one broken instrument must not hide a storm."""
+        numbers, odd = {}, []
+        for name in self._vector(_VALUES):
+            if name in values:
+                try:
+                    numbers[name] = float(values[name])
+                except (TypeError, ValueError, OverflowError):
+                    numbers[name] = math.nan
+                if not math.isfinite(numbers[name]):
+                    del numbers[name]
+                    odd.append(f"{name} is {brief(str(values[name]))}")
+        return numbers, odd
 
     def _longest_silence(self) -> float:
         """Seconds without a reading after which it no longer counts as safe."""

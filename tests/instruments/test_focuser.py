@@ -233,3 +233,34 @@ async def test_nothing_moves_when_settings_are_loaded(home):
     text = (home / ".indi" / "Focuser Simulator_config.xml").read_text()
     assert "FOCUS_MAX" in text
     assert ABS not in text
+
+
+class Geared(Focuser):
+    def __init__(self):
+        self.log = []
+        super().__init__()
+
+    async def move_to(self, position):
+        pass
+
+    async def set_backlash(self, steps):
+        await asyncio.sleep(1)
+        self.log.append(steps)
+
+
+@driver_test
+async def test_steps_of_backlash_that_are_set_at_the_same_time_as_it_is_enabled_are_set():
+    toggle, steps = "FOCUS_BACKLASH_TOGGLE", "FOCUS_BACKLASH_STEPS"
+    async with Session(Geared()) as client:
+        device = await client.connect()
+        await client.press(toggle, "INDI_ENABLED")
+        await client.number(steps, FOCUS_BACKLASH_VALUE=50)
+        await client.advance(5)
+        assert (device.log, device.backlash, client.state(steps)) == ([0, 50], 50, "Ok")
+        await client.number(steps, FOCUS_BACKLASH_VALUE=60)
+        await client.press(toggle, "INDI_DISABLED")
+        await client.advance(5)
+        assert (device.log, device.backlash) == ([0, 50, 60, 0], 0)
+        await client.press(toggle, "INDI_ENABLED")
+        await client.advance(5)
+        assert (device.log[-1], device.backlash) == (60, 60)

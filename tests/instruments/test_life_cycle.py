@@ -10,12 +10,16 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from indipydriver.instruments import (
+    GPS,
+    Fix,
     Instrument,
     InstrumentDriver,
     Network,
     Number,
+    Reading,
     Refused,
     Serial,
+    WeatherStation,
     every,
     simulators,
     watched,
@@ -533,3 +537,46 @@ async def test_a_coroutine_that_never_returns_is_named(caplog, monkeypatch):
     assert "Blocking.connect has held up the event loop" in text
     assert "test_life_cycle.py:" in text
     assert "(connect)" in text
+
+
+@pytest.mark.parametrize("kind", ["every", "weather", "gps", "poll"])
+@driver_test
+async def test_the_loss_of_the_hardware_is_reported_once(kind):
+    class Lost:
+        is_lost = False
+
+        def look(self):
+            if self.is_lost:
+                raise ConnectionError("gone")
+
+    class Periodic(Lost, Instrument):
+        @every(1)
+        async def work(self):
+            self.look()
+
+    class Station(Lost, WeatherStation):
+        readings = (Reading("RAIN", "Rain", 0, 1),)
+        period = 1
+
+        async def read_weather(self):
+            self.look()
+            return {"RAIN": 0}
+
+    class Receiver(Lost, GPS):
+        async def read_fix(self):
+            self.look()
+            return Fix(50, 11)
+
+    class Polled(Lost, Instrument):
+        async def poll(self):
+            self.look()
+
+    device = {"every": Periodic, "weather": Station, "gps": Receiver, "poll": Polled}[kind]()
+    async with Session(device) as client:
+        await client.connect()
+        if kind == "gps":
+            await client.number("GPS_REFRESH_PERIOD", PERIOD=1)
+        await client.advance(3)
+        device.is_lost = True
+        await client.until("CONNECTION", "Alert", 5)
+        assert [text for text in client.texts if "gone" in text] == ["[ERROR] The connection is lost: gone"]

@@ -1,6 +1,8 @@
 """Questions to an instrument, and answers that come late, or never."""
 
 import asyncio
+import os
+import pty
 
 import pytest
 
@@ -173,3 +175,22 @@ async def test_a_focuser_knows_where_it_is_after_an_abort(monkeypatch):
         await client.press("FOCUS_ABORT_MOTION", "ABORT")
         await client.until("FOCUS_ABORT_MOTION", "Ok", 3)
     assert (where, device.asked) == ([b"where!"], ["move 0.5", "where 0.1"])
+
+
+def test_two_drivers_do_not_share_a_serial_port():
+    async def check(name):
+        first = await lines.open_serial(name, 9600)
+        with pytest.raises(OSError, match="in use by another driver"):
+            await lines.open_serial(name, 9600)
+        first.close()
+        for _ in range(100):  # the event loop closes it soon
+            await asyncio.sleep(0)
+        (await lines.open_serial(name, 9600)).close()
+        await asyncio.sleep(0)
+
+    controller, port = pty.openpty()
+    try:
+        asyncio.run(check(os.ttyname(port)))
+    finally:
+        os.close(controller)
+        os.close(port)

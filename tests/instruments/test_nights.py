@@ -110,6 +110,43 @@ async def test_a_receiver_that_the_author_has_made_tells_the_time_when_it_change
         assert told == [datetime(2026, 11, 22, 19, 30, tzinfo=UTC)]
 
 
+@driver_test
+async def test_a_location_and_a_time_that_the_hardware_did_not_take_are_told_again_a_few_times():
+    class Busy(Mount):
+        fails = 1
+
+        def __init__(self, name):
+            self.told = []
+            super().__init__(name)
+
+        def note(self, what):
+            self.told.append(what)
+            if self.told.count(what) <= self.fails:
+                raise TimeoutError("busy")
+
+        async def set_location(self, latitude, longitude, elevation):
+            self.note(latitude)
+
+        async def set_time(self, utc, offset):
+            self.note("time")
+
+    async with Session(Busy("M")) as client:
+        device = await client.connect()
+        await client.text("ACTIVE_DEVICES", ACTIVE_GPS="G")
+        place, time = ("G", "GEOGRAPHIC_COORD"), ("G", "TIME_UTC")
+        await client.send(news(time, VectorKind.TEXT, "Ok", UTC="2026-11-22T18:00:00", OFFSET="0"))
+        await client.send(news(place, VectorKind.NUMBER, "Ok", LAT="50", LONG="11", ELEV="0"))
+        await client.advance(300)
+        assert sorted(map(str, device.told)) == ["50.0", "50.0", "time", "time"]
+        assert (client.state("GEOGRAPHIC_COORD"), client.state("TIME_UTC")) == ("Ok", "Ok")
+        device.fails = 100
+        await client.send(news(time, VectorKind.TEXT, "Ok", UTC="2026-11-22T19:00:00", OFFSET="0"))
+        await client.send(news(place, VectorKind.NUMBER, "Ok", LAT="51", LONG="11", ELEV="0"))
+        await client.advance(900)
+        assert (device.told.count(51), device.told.count("time")) == (4, 6)
+        assert (client.state("GEOGRAPHIC_COORD"), client.state("TIME_UTC")) == ("Alert", "Alert")
+
+
 # --- partners
 
 

@@ -306,3 +306,26 @@ async def test_settings_in_a_folder_of_somebody_else_are_set_nevertheless(monkey
         monkeypatch.undo()
         assert client.state("FOCUS_MAX") == "Ok"
         assert any("could not be saved" in text for text in client.texts)
+
+
+@driver_test
+async def test_what_a_full_disk_could_not_take_is_saved_with_what_is_set_next(home, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "no space left")
+
+    async with Session(FocuserSimulator()) as client:
+        await client.connect()
+        await client.number("FOCUS_MAX", FOCUS_MAX_VALUE=90_000)
+        await client.advance(1)
+        monkeypatch.setattr(os, "fsync", full)
+        await client.number("FOCUS_MAX", FOCUS_MAX_VALUE=70_000)
+        await client.advance(1)
+        assert sum("could not be saved" in text for text in client.texts) == 1
+        monkeypatch.undo()
+        monkeypatch.setenv("HOME", str(home))
+        await client.press("FOCUS_REVERSE_MOTION", "INDI_ENABLED")
+        await client.advance(1)
+        assert sum("could not be saved" in text for text in client.texts) == 1
+    saved = {one.name: one.values for one in Settings("Focuser Simulator").load()}
+    assert saved["FOCUS_MAX"] == {"FOCUS_MAX_VALUE": "70000"}
+    assert saved["FOCUS_REVERSE_MOTION"]["INDI_ENABLED"] == "On"

@@ -188,6 +188,42 @@ async def test_nothing_is_read_without_a_pause(kind):
 NO_NUMBERS = [float("nan"), float("inf"), -float("inf")]
 
 
+@pytest.mark.parametrize("value", [*NO_NUMBERS, None, "wet", 10**400])
+@driver_test
+async def test_one_instrument_that_is_broken_does_not_hide_what_the_others_read(value):
+    station = Station()
+    station.answer = GOOD
+    async with Session(station) as client:
+        await client.connect()
+        await client.until("SAFETY_STATUS", "Ok", 2)
+        station.answer = {"WEATHER_TEMPERATURE": value, "WEATHER_RAIN_HOUR": 1}
+        await client.until("SAFETY_STATUS", "Alert", 6)
+        assert client.values("WEATHER_STATUS") == {"WEATHER_TEMPERATURE": "Ok", "WEATHER_RAIN_HOUR": "Alert"}
+        assert client.state("WEATHER_PARAMETERS") == "Alert"
+        assert sum("WEATHER_TEMPERATURE is" in text for text in client.texts) == 1
+        await client.until("WEATHER_STATUS", "Alert", 15, WEATHER_TEMPERATURE="Alert")
+        station.answer = GOOD
+        await client.until("SAFETY_STATUS", "Ok", 6)
+        assert client.state("WEATHER_PARAMETERS") == "Ok"
+
+
+@driver_test
+async def test_what_was_read_before_is_not_shown_as_good_when_a_station_is_connected_again():
+    station = Station()
+    station.answer = GOOD
+    async with Session(station) as client:
+        await client.connect()
+        await client.until("SAFETY_STATUS", "Ok", 2)
+        await client.press("CONNECTION", "DISCONNECT")
+        station.answer = None
+        begin = len(client.messages)
+        await client.connect()
+        assert not station.safe
+        names = ("WEATHER_STATUS", "SAFETY_STATUS", "WEATHER_PARAMETERS")
+        about = [message for message in client.messages[begin:] if getattr(message, "name", None) in names]
+        assert [message.state for message in about] == ["Idle"] * 3
+
+
 @pytest.mark.parametrize("value", NO_NUMBERS)
 def test_a_mount_that_does_not_know_where_it_is_says_so(value):
     class Lost(Mount):

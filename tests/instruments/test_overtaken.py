@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from indipydriver.instruments import Camera, Dome, DustCap, Focuser, InstrumentDriver, Mount, Rotator
+from indipydriver.instruments import Camera, Dome, DustCap, Focuser, InstrumentDriver, Mount, Outputs, Rotator
 from indipydriver.testing import DriverHarness, driver_test
 from tests.instruments.sessions import Session
 
@@ -261,3 +261,60 @@ async def test_modes_that_change_for_ever_are_not_remembered_for_ever():
         await client.number(EOD, RA=3, DEC=1)
         await client.advance(12)
         assert device.log == ["sync 1", "sync 3"]
+
+
+@driver_test
+async def test_a_motion_by_hand_that_waits_has_the_speed_and_the_direction_that_were_chosen_when_it_was_requested():
+    class Slow(Mount):
+        def __init__(self):
+            self.log = []
+            super().__init__()
+
+        async def slew_to(self, ra, dec):
+            pass
+
+        async def start_motion(self, direction, rate):
+            self.log.append((direction.name, rate))
+
+        async def stop_motion(self, direction):
+            await asyncio.sleep(1)
+
+    async with Session(Slow()) as client:
+        device = await client.connect()
+        motion = "TELESCOPE_MOTION_NS"
+        await client.press("TELESCOPE_SLEW_RATE", "1x")
+        await client.press(motion, "MOTION_NORTH")
+        await client.set_switch(client.name, motion, {"MOTION_NORTH": "Off"})
+        await client.press(motion, "MOTION_NORTH")
+        await client.press("TELESCOPE_SLEW_RATE", "4x")
+        await client.press("TELESCOPE_REVERSE_MOTION", "REVERSE_NS")
+        await client.until(motion, "Busy", 3)
+        await client.advance(2)
+        assert device.log == [("NORTH", 0), ("NORTH", 0)]
+        await client.set_switch(client.name, motion, {"MOTION_NORTH": "Off"})
+        await client.press(motion, "MOTION_NORTH")
+        await client.advance(3)
+        assert device.log[-1] == ("SOUTH", 3)
+
+
+@driver_test
+async def test_an_output_that_waits_stays_on_for_the_time_that_was_set_when_it_was_requested():
+    class Slow(Outputs):
+        outputs = ("Shutter",)
+
+        def __init__(self):
+            self.log = []
+            super().__init__()
+
+        async def set_output(self, number, on):
+            self.log.append(on)
+            await asyncio.sleep(1)
+
+    async with Session(Slow()) as client:
+        device = await client.connect()
+        await client.number("PULSE_0", DURATION=500)
+        await client.press("DIGITAL_OUTPUT_1", "OFF")
+        await client.press("DIGITAL_OUTPUT_1", "ON")
+        await client.number("PULSE_0", DURATION=0)
+        await client.advance(5)
+        assert device.log == [False, True, False]

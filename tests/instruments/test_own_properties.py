@@ -400,3 +400,44 @@ def test_attributes_do_not_hide_methods():
     with pytest.raises(AttributeError, match=r"Fine\.debug would hide a method"):
         device.debug = True
     device.debug = print
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@driver_test
+async def test_a_reading_that_is_no_number_is_alert_until_there_is_one(value):
+    class Panel(Numbers):
+        left = Number()
+        right = Number()
+
+    class Box(PropertyDevice):
+        one = Number(1.0, state="Ok")
+        panel = Panel()
+        more = Numbers({"A": "A", "B": "B"})
+
+        def show_all(self, number):
+            failed = []
+            for assign in (
+                lambda: setattr(self, "one", number),
+                lambda: setattr(self.panel, "left", number),
+                lambda: self.more.update({"A": 3.0, "B": number}),
+            ):
+                try:
+                    assign()
+                except ValueError as error:
+                    failed.append(str(error))
+            return failed
+
+    box = Box("Box")
+    async with harness(box) as client:
+        assert box.show_all(2) == []
+        before = {"ONE": "Ok", "PANEL": "Idle", "MORE": "Idle"}
+        await client.advance(1)
+        assert {name: client.property("Box", name).state for name in before} == before
+        assert len(box.show_all(value)) == len(box.show_all(value)) == 3
+        await client.advance(1)
+        assert {client.property("Box", name).state for name in before} == {"Alert"}
+        assert [box.one, box.panel.left, box.more["A"]] == [2, 2, 3]
+        assert box.show_all(4) == []
+        await client.advance(1)
+        assert {name: client.property("Box", name).state for name in before} == before
+        assert [box.one, box.panel.left, box.more["B"]] == [4, 4, 4]

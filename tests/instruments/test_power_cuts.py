@@ -322,3 +322,17 @@ def test_what_nobody_has_read_is_moved_and_what_was_read_is_not(kind, vector, at
             assert client.state(vector) == "Ok"
 
     run()
+
+
+@driver_test
+async def test_a_mount_that_was_tracking_is_not_even_defined_as_tracking():
+    async with Session(AMount()) as client:
+        device = await client.connect()
+        await client.press("TELESCOPE_TRACK_STATE", "TRACK_ON")
+        await client.until("TELESCOPE_TRACK_STATE", "Busy")
+        device.is_lost = True
+        await client.until("CONNECTION", "Alert", 5)
+        begin = len(client.messages)
+        await client.connect()
+        about = [one for one in client.messages[begin:] if getattr(one, "name", None) == "TELESCOPE_TRACK_STATE"]
+        assert [(one.state, *(member.value for member in one.members)) for one in about] == [("Idle", "Off", "On")]
