@@ -168,7 +168,7 @@ async def _defined_again(engine: Engine, prop: Property, limit: float) -> Proper
 
     where = f"{prop.device}.{prop.name}"
     if not await engine.until(known, limit):
-        raise TimedOut(f"{where}: not defined again in {limit:g} s", elapsed=limit, last=prop)
+        raise TimedOut(f"{where}: not defined again in {round(limit, 2):g} s", elapsed=limit, last=prop)
     if not model.connected:
         raise engine.not_connected()
     return need(model, *prop.key)
@@ -188,7 +188,7 @@ async def _send_in_time(
     except TimeoutError:
         prop = expectation.last
         sent = watcher.sending.begun
-        text = f"{prop.device}.{prop.name}: not sent in {limit:g} s{', and still on its way' if sent else ''}"
+        text = f"{prop.device}.{prop.name}: not sent in {round(limit, 2):g} s{', and still on its way' if sent else ''}"
         raise TimedOut(text, elapsed=limit, last=prop, sent=sent) from None
 
 
@@ -207,7 +207,7 @@ def _outcome(model: Model, watcher: _CommandWatcher, rev: int, limit: float) -> 
     if expectation.verdict is Verdict.TIMED_OUT:
         what = "is still Busy" if expectation.acknowledged else "has not answered"
         words = f"; last message: {said[-1]}" if said else ""
-        raise TimedOut(f"{where} {what} after {limit:g} s{words}", elapsed=elapsed, last=last, sent=True)
+        raise TimedOut(f"{where} {what} after {round(limit, 2):g} s{words}", elapsed=elapsed, last=last, sent=True)
     now = model.get(last.device, last.name)
     return Outcome(now or last, expectation.confirmed, expectation.acknowledged, elapsed, said)
 

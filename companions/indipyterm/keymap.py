@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
@@ -146,6 +147,14 @@ _SIGNS: Final = {
     "home": "Home",
     "end": "End",
 }
+_WORDS: Final = frozenset(("backspace", "delete", "insert", *(f"f{n}" for n in range(1, 25))))
+_OTHER_NAMES: Final = {
+    **{name.lower(): key for key, name in _SIGNS.items()},
+    "\\": "backslash",
+    "@": "at",
+    "_": "underscore",
+}
+"""As keys are shown, and characters with other names than in Unicode."""
 
 
 def actions_of(*prefixes: str) -> list[Action]:
@@ -183,6 +192,8 @@ def check_keys(given: Mapping[str, object]) -> tuple[dict[str, str], list[str]]:
             wrong.append(f"no action is named {name!r}")
         elif not parts:
             wrong.append(f"{name} has no key")
+        elif unknown := [part for part in parts if not _named(part)]:
+            wrong.append(f"{name}: no key is named {unknown[0]!r}")
         else:
             found[name] = ",".join(_named(part) for part in parts)
     while (clash := next(((name, other) for name in found if (other := _clash(name, found))), None)) is not None:
@@ -192,12 +203,31 @@ def check_keys(given: Mapping[str, object]) -> tuple[dict[str, str], list[str]]:
 
 
 def _named(key: str) -> str:
-    """The key as Textual names it; a user may write the character itself."""
-    *held, last = key.split("+") if key != "+" else ["+"]
-    signs = {
-        sign: name for name, sign in _SIGNS.items() if len(sign) == 1 and name not in ("up", "down", "left", "right")
-    }
-    return "+".join([*held, signs.get(last, last)])
+    """The key as Textual names it, "" if there is none; a user may write the character itself, and capitals."""
+    head, _, last = key.rpartition("+")
+    if not last:  # the key is "+"
+        head, last = head.removesuffix("+"), "+"
+    held = head.lower().split("+") if head else []
+    if not {"ctrl", "alt", "shift"}.issuperset(held):
+        return ""
+    if len(last) == 1 and last.isalnum():
+        if held == ["shift"]:
+            return last.upper()
+        if held == ["alt"] and last.isupper():
+            held.append("shift")
+        return "+".join([*held, last.lower() if held else last])
+    last = _OTHER_NAMES.get(last.lower(), last.lower())
+    if len(last) == 1:
+        last = unicodedata.name(last, "").lower().replace("-", "_").replace(" ", "_")
+    return "+".join([*held, last]) if last in _WORDS or _is_sign(last) else ""
+
+
+def _is_sign(name: str) -> bool:
+    """Whether a character is named so."""
+    try:
+        return name in _OTHER_NAMES.values() or unicodedata.lookup(name.replace("_", " ")).isprintable()
+    except KeyError:
+        return False
 
 
 def _scope(name: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indipyclient import Member, Property, State, VectorKind
+from indipyclient.addresses import escape
 
 from ..aim import meaning_of
 from ..keymap import keys_shown
@@ -34,6 +35,7 @@ else:
 __all__ = ["Doing"]
 
 LONG_TEXT = 300
+TYPING = "first end what you are typing: Enter keeps it, Esc does not"
 TWICE = 3.0
 """Seconds in which the abort key must be pressed again."""
 
@@ -64,7 +66,10 @@ class Doing(_Base):
         return self.session, *current
 
     def _aimed(self) -> tuple[Session, Property, Member | None] | None:
-        """The same for keys that change something: only what the user could have read."""
+        """The same for keys that change something: only what the user could have read, which what is typed covers."""
+        if self.pane.editing:
+            self.say(TYPING, bad=True)
+            return None
         found = self._here()
         why = self.table.why_not() if found is not None else ""
         if why:
@@ -77,7 +82,7 @@ class Doing(_Base):
     def action_edit(self) -> None:
         found = self._aimed()
         if found is None:
-            if self.table.current() is not None:
+            if self.table.current() is not None and not self.pane.editing:
                 self.terminal.void_typing()
             return
         session, prop, member = found
@@ -182,12 +187,17 @@ class Doing(_Base):
         self.show_place()
 
     def action_send(self) -> None:
+        if self.pane.editing:
+            self.pane.editor.action_keep_send()
+            return
         found = self._aimed()
         if found is not None:
             self.send(found[1].key, found[0])
 
     def action_send_all(self) -> None:
-        if self.session is not None:
+        if self.pane.editing:
+            self.say(TYPING, bad=True)
+        elif self.session is not None:
             why = self.table.why_not_device() if self.table.current() is not None else ""
             self._tell(why or self.session.send_all())
             self.table.repaint()
@@ -292,7 +302,7 @@ class Doing(_Base):
         if found is not None:
             _, prop, member = found
             parts = [prop.device, prop.name, *([member.name] if member else [])]
-            address = ".".join(part.replace("\\", "\\\\").replace(".", "\\.") for part in parts)
+            address = ".".join(map(escape, parts))
             self.app.copy_to_clipboard(address)
             self.say(f"copied {address}")
 
@@ -374,9 +384,10 @@ class Doing(_Base):
         if self.session is None:
             return
         session = self.session
-        if len(session.edits):
+        unsent = len(session.edits) + self.pane.typed
+        if unsent:
             self._confirm(
-                f"{session.name}: {len(session.edits)} unsent edits. Close it?",
+                f"{session.name}: {unsent} unsent edit{'s' * (unsent != 1)}. Close it?",
                 lambda: self.terminal.close_server(session),
             )
         else:

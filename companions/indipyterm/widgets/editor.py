@@ -68,6 +68,9 @@ class ValueEditor(Field):
             super().__init__()
             self.steps = steps
 
+    class Cut(Message):
+        """Only the first line of what was pasted has been taken."""
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, select_on_focus=False)
 
@@ -103,6 +106,12 @@ class ValueEditor(Field):
 
     def on_paste(self, event: events.Paste) -> None:
         self._swallow(event)
+        first, *more = event.text.splitlines() or [""]
+        if more and not self.dead:
+            event.stop()
+            event.prevent_default()
+            self.replace(first, *self.selection)
+            self.post_message(self.Cut())
 
     def _swallow(self, event: events.Event) -> None:
         if self.dead:

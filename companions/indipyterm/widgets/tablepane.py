@@ -153,6 +153,11 @@ class TablePane(Container):
             self._hint(event.value)
             self.place()
 
+    @on(ValueEditor.Cut)
+    def _cut(self, event: ValueEditor.Cut) -> None:
+        event.stop()
+        self.post_message(self.Say("only the first line of what you pasted was taken", bad=True))
+
     @on(ValueEditor.Step)
     def _step(self, event: ValueEditor.Step) -> None:
         event.stop()

@@ -175,6 +175,80 @@ async def test_the_mouse_does_not_leave_an_editor_whose_keys_go_elsewhere(typed,
         assert screen.main.keys.said == ("" if kept else "not kept: max 360")
 
 
+@pytest.mark.parametrize("how", ["ctrl+s", "palette"])
+@asynchronous
+async def test_what_is_being_typed_is_sent_with_the_rest(how):
+    """Not what was typed before, on which the editor lies."""
+    place = ("Telescope", "GEOGRAPHIC_COORD")
+    async with terminal(TELESCOPE, settings=Settings(keys={"edit.send": "f6"})) as screen:
+        await screen.go(*place, "LAT")
+        screen.session.edit(screen.session.client.need(*place), "LAT", "33")
+        await screen.press("enter")
+        await screen.type("10")
+        if how == "palette":
+            await screen.app.run_action("send", default_namespace=screen.main)
+        else:
+            await screen.press(how)
+        assert members(await screen.sent("newNumberVector"))["LAT"] == "10"
+        assert not screen.main.pane.editing
+
+
+@pytest.mark.parametrize("action", ["send_all", "undo", "edit", "press", "step(1)"])
+@asynchronous
+async def test_the_palette_does_not_pass_over_what_is_being_typed(action):
+    place = ("Telescope", "GEOGRAPHIC_COORD")
+    async with terminal(TELESCOPE) as screen:
+        await screen.go(*place, "LAT")
+        screen.session.edit(screen.session.client.need(*place), "LAT", "33")
+        await screen.press("enter")
+        await screen.type("10")
+        await screen.app.run_action(action, default_namespace=screen.main)
+        await screen.settled()
+        assert screen.main.pane.editor.value == "10"
+        assert screen.main.keys.said.startswith("first end what you are typing")
+        assert screen.session.edits.of(place) == {"LAT": "33"}
+        assert not [e for e in await screen.link.everything() if e.tag.startswith("new")]
+        await screen.press("enter")
+        assert screen.session.edits.of(place) == {"LAT": "10"}
+
+
+@asynchronous
+async def test_a_server_is_not_closed_over_what_is_being_typed():
+    async with terminal(TELESCOPE) as screen:
+        await screen.go("Telescope", "GEOGRAPHIC_COORD", "LAT")
+        await screen.press("enter")
+        await screen.type("10")
+        await screen.app.run_action("close_server", default_namespace=screen.main)
+        await screen.sees("1 unsent edit. Close it?")
+        await screen.press("n")
+        assert screen.main.pane.editor.value == "10"
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "says"), [("12\n13", "12", True), ("12\r\n", "12", False), ("\n12", "", True)]
+)
+@asynchronous
+async def test_a_paste_of_several_lines_does_not_look_whole(text, value, says):
+    async with terminal(TELESCOPE) as screen:
+        await screen.go("Telescope", "GEOGRAPHIC_COORD", "LAT")
+        await screen.press("enter", "ctrl+u")
+        event = events.Paste(text)
+        event.set_sender(screen.app)
+        screen.app._driver.send_message(event)
+        await screen.settled()
+        assert screen.main.pane.editor.value == value
+        assert (screen.main.keys.said == "only the first line of what you pasted was taken") is says
+
+
+@asynchronous
+async def test_a_copied_address_means_nothing_else():
+    odd = define("Text", "A=B *", "P.Q", [("_STATE", "x", "v"), ("M?", "y", "w")])
+    async with terminal(odd) as screen:
+        await screen.go("A=B *", "P.Q", "_STATE")
+        await screen.press("y")
+        assert screen.app.clipboard == r"A\=B \*.P\.Q.\_STATE"
+
+
 @asynchronous
 async def test_a_value_beyond_its_limits_stays_in_the_editor():
     async with terminal(TELESCOPE) as screen:

@@ -171,6 +171,34 @@ def test_own_keys():
     assert keys == {}, "q quits, so u undoes, so it does not send"
 
 
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [
+        ("F5", "f5"),
+        ("Ctrl+T", "ctrl+t"),
+        ("ctrl+Y", "ctrl+y"),
+        ("Delete", "delete"),
+        ("alt+PgUp", "alt+pageup"),
+        ("shift+x", "X"),
+        ("alt+X", "alt+shift+x"),
+        ("X", "X"),
+        ("ö", "ö"),
+        (";", "semicolon"),
+        ("@", "at"),
+        ("_", "underscore"),
+        ("ctrl++", "ctrl+plus"),
+        ("ctrl+_", "ctrl+underscore"),
+    ],
+)
+def test_a_key_is_written_as_it_is_on_the_keyboard(written, key):
+    assert check_keys({"view.messages": written}) == ({"view.messages": key}, [])
+
+
+@pytest.mark.parametrize("written", ["f25", "ctrl-s", "return", "super+x", "ctrl", "\x07", "no such"])
+def test_a_key_that_does_not_exist_does_not_take_the_place_of_one_that_does(written):
+    assert check_keys({"value.abort": written}) == ({}, [f"value.abort: no key is named {written!r}"])
+
+
 def test_the_help_has_the_keys_in_force():
     rows = dict(row[::-1] for _, part in help_of({"value.plot": "ctrl+t"}) for row in part)
     assert rows["plot of a number"] == "Ctrl-T"
