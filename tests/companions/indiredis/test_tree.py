@@ -23,7 +23,7 @@ from indiredis.mqtt.broker import Incoming
 from indiredis.mqtt.topics import Topics
 from indiredis.mqtt.tree import Tree, definition, parse_set, state
 from indiredis.mqtt.treebridge import TreeBridge
-from tests.companions.indipyclient.scripted import DEFINE, scripted
+from tests.companions.indipyclient.scripted import DEFINE, SWITCHES, numbers, scripted
 from tests.support import asynchronous, eventually, require, running_server, started
 
 from .parts import bridge, broker_running, script, witness
@@ -355,6 +355,45 @@ async def test_a_command_that_cannot_go_out_at_once_is_not_sent_when_it_is_old(m
         assert first[0].text == "4"
         for job in bridging._jobs:
             job.cancel()
+
+
+@asynchronous
+async def test_commands_that_wait_for_a_definition_go_out_in_their_order():
+    """Also with one that comes in the moment of the definition, and one for what is defined earlier."""
+    async with scripted() as server:
+        client = Client("127.0.0.1", server.port)
+        bridging, _ = tree_of(client)
+
+        def command(number):
+            bridging._take(Incoming("indi/pier/Mount/EQ/set", b'{"RA": %d}' % number, False))
+
+        def defined(message):
+            if isinstance(message, DefVector) and message.name == "EQ" and bridging._jobs:
+                command(9)
+
+        client.on_message = defined
+        await client.start(wait=False)
+        connection = await server.client(DEFINE, SWITCHES)
+        await client.wait_property("Mount", "CONNECTION")
+        connection.close()
+        connection = await server.client()
+        await client.wait_link()
+        for number in range(1, 9):
+            command(number)
+        bridging._take(Incoming("indi/pier/Mount/CONNECTION/CONNECT/set", b"true", False))
+        await connection.send(SWITCHES)
+        await client.wait_property("Mount", "CONNECTION")
+        await asyncio.sleep(0.05)
+        await connection.send(DEFINE)
+        for number in range(1, 10):
+            one = await connection.expect(lambda one: one.tag == "newNumberVector")
+            assert one[0].text == str(number)
+            await connection.send(numbers(RA=number))
+        tags = [one.tag for one in connection.received]
+        assert tags.index("newNumberVector") < tags.index("newSwitchVector")
+        for job in bridging._jobs:
+            job.cancel()
+        await client.aclose()
 
 
 @asynchronous
