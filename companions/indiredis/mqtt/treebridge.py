@@ -312,6 +312,8 @@ class TreeBridge:
             if stamp is not None:
                 _check_age(stamp)
             prop = self._client.need(device, name)
+            if prop.kind is not VectorKind.SWITCH and any(isinstance(value, bool) for value in values.values()):
+                raise ValueError("true and false are values of switches")
             wanted: dict[str, Value] = dict(values)
             on = [key for key, value in values.items() if value is True or value == "On"]
             if (
