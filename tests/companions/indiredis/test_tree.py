@@ -216,6 +216,26 @@ async def test_a_component_that_has_gone_is_said_once():
             await asyncio.sleep(0)
 
 
+@asynchronous
+async def test_components_with_one_name_are_told_apart_in_the_same_way_whichever_is_defined_first():
+    """Otherwise a switch in Home Assistant would command something else after a restart."""
+    texts = [
+        f"<defTextVector device='D' name='{name}' state='Ok' perm='rw'><defText name='{member}'/></defTextVector>"
+        for name, member in (("A", "B_C"), ("A_B", "C"))
+    ]
+    found = []
+    for order in (texts, texts[::-1]):
+        async with scripted() as server, Client("127.0.0.1", server.port) as client:
+            await server.client(*order)
+            for name in ("A", "A_B"):
+                await client.wait_property("D", name)
+            components = check_config(discovery.config(Tree("x"), client.devices["D"])[0])["cmps"]
+            found.append({key: one["command_topic"] for key, one in components.items()})
+    assert found[0] == found[1]
+    assert found[0]["A_B_C"] == "indi/x/D/A/B_C/set"
+    assert len(found[0]) == 2
+
+
 class _Broker:
     """Keeps what is published."""
 
