@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import time
 from pathlib import Path
+from typing import Final
 
 from indipyclient.blobs import safe_suffix
 from indipydriver.protocol.messages import OneBlob, SetVector
@@ -12,7 +15,11 @@ from indipydriver.protocol.values import format_timestamp
 
 from .records import Stored
 
-__all__ = ["blob_name", "open_folder", "write_blob"]
+__all__ = ["blob_name", "open_folder", "remove_parts", "write_blob"]
+
+_PART: Final = re.compile(r"\.\d+\.[0-9a-f]+\.part")
+_OLD: Final = 3600.0
+"""Seconds after which nobody writes such a file any more."""
 
 
 def open_folder(folder: str | os.PathLike[str]) -> Path:
@@ -28,6 +35,16 @@ def open_folder(folder: str | os.PathLike[str]) -> Path:
         raise ValueError(f"the folder for BLOBs is a file: {path}")
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what bridges that were killed, or lost their power, have left; blocks."""
+    with contextlib.suppress(OSError):
+        for entry in [*os.scandir(folder)]:
+            if _PART.fullmatch(entry.name):
+                with contextlib.suppress(OSError):  # perhaps it is that of another user
+                    if entry.stat(follow_symlinks=False).st_mtime < time.time() - _OLD:
+                        os.unlink(entry)
 
 
 def blob_name(timestamp: str | None, format: str) -> tuple[str, str]:

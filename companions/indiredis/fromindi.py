@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ __all__ = [
     "setup_redis",
 ]
 
+logger = logging.getLogger("indiredis")
+
 
 class _State:
     """The state of this module: one INDI server, one redis."""
@@ -66,8 +69,12 @@ class _State:
         message = change.message
         if isinstance(message, SetVector) and self.folder is not None:
             for one in message.members:
-                if isinstance(one, OneBlob):
+                if not isinstance(one, OneBlob):
+                    continue
+                try:
                     files[message.device, message.name, one.name] = write_blob(self.folder, message, one)
+                except OSError as error:  # everything else is stored nevertheless
+                    logger.error("a BLOB of %s cannot be written: %s", message.device, error)
         properties = [change.prop] if change.prop is not None else []
         deleted = [(grave.device, grave.name) for grave in self.model.since(change.rev - 1).deleted]
         if change.prop is not None:

@@ -167,7 +167,7 @@ class _Page:
             if self._hashed and not self._logged_in(session):
                 if path not in ("", "login", "properties", "blobfolder"):
                     return _Answer("403 Forbidden", "log in first")
-                told = WRONG if query.get("told") == WRONG else ""  # but no text from a foreign link
+                told = WRONG if query.get("told") == WRONG else ""  # but no text that somebody made up
                 return self._page("login.html", session, told=told)
             return self._get(environ, path, query, session)
         except redis_errors as error:
@@ -175,7 +175,7 @@ class _Page:
             return _Answer("503 Service Unavailable", f"redis does not answer: {error}", [_REFRESH])
 
     def _get(self, environ: Environ, path: str, query: Mapping[str, str], session: str) -> _Answer:
-        told = query.get("told", "")[:300]
+        told = query.get("told", "")[:300] if security.is_own_link(environ) else ""
         if path == "":
             return self._devices(session, told)
         if path == "properties" and query.get("d"):

@@ -15,7 +15,7 @@ from indipyclient.reconnect import Status
 from indipydriver.protocol.messages import AnyMessage
 
 from .answering import Answering
-from .blobfolder import open_folder
+from .blobfolder import open_folder, remove_parts
 from .commands import Commands
 from .feed import Feed
 from .logs import Logs, LogStore
@@ -112,6 +112,7 @@ async def serve_redis(
     extra: Iterable[Coroutine[Any, Any, None]] = (),
 ) -> None:
     """Store what a client receives, and pass on requests of programs, until stopped."""
+    await asyncio.to_thread(remove_parts, folder)
     with asking(client, telling) as answering:
         async with following(client, WAITING) as feed:
             store = Store(redisserver, feed, folder, logs, source=source)

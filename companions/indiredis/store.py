@@ -199,7 +199,6 @@ class Store:
         self.writes += 1
         for reply in await link.transaction(commands):
             if isinstance(reply, Exception):
-                logger.warning("redis refuses something: %s", reply)
                 raise ConnectionError(f"redis refused a part of a transaction: {reply}")
 
     async def _save(self, news: News) -> Files:

@@ -76,7 +76,7 @@ def config(tree: Tree, device: Device, known: Mapping[str, str] | None = None) -
         The payload, and the components in it with their platforms.
     """
     components: dict[str, dict[str, Any]] = {}
-    for prop in device.properties.values():
+    for prop in sorted(device.properties.values(), key=lambda prop: prop.name):  # whichever is defined first
         for key, component in _components(tree, prop).items():
             if key in components:  # `A_B` of `C`, and `B_C` of `A`
                 key = f"{key}_{_digest(prop.name)}"

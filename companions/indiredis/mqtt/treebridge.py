@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Coroutine, Mapping
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from indipyclient.client import Client
 from indipyclient.errors import ClientError
@@ -89,6 +90,7 @@ class TreeBridge:
         self._jobs: set[asyncio.Task[None]] = set()
         self._under_way: dict[Key, dict[asyncio.Task[None], float]] = {}  # since when
         self._given_up: set[asyncio.Task[None]] = set()
+        self._order: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # of commands, by device
         self._refused: Inbox[tuple[Incoming, str, str, str]] = Inbox()
         self._refusing: asyncio.Task[None] | None = None
         self._telling: asyncio.Task[None] | None = None  # Home Assistant, which has started, of everything
@@ -310,6 +312,8 @@ class TreeBridge:
             if stamp is not None:
                 _check_age(stamp)
             prop = self._client.need(device, name)
+            if prop.kind is not VectorKind.SWITCH and any(isinstance(value, bool) for value in values.values()):
+                raise ValueError("true and false are values of switches")
             wanted: dict[str, Value] = dict(values)
             on = [key for key, value in values.items() if value is True or value == "On"]
             if (
@@ -336,11 +340,14 @@ class TreeBridge:
     async def _wait_for_turn(self, device: str, name: str) -> None:
         """Wait until a command can go out at once: it would grow old behind a large BLOB, or before its definition.
 
+        Those for one device do so in their order: who waits for a definition is not woken in any.
+
         Raises:
             ValueError: It is too old now.
         """
+        order = self._order.setdefault(device, asyncio.Lock())
         try:
-            async with asyncio.timeout(LATE):
+            async with asyncio.timeout(LATE), order:
                 while True:
                     async with self._turn:
                         pass

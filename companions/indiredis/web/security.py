@@ -16,6 +16,7 @@ __all__ = [
     "cookie_of",
     "hash_password",
     "is_own_host",
+    "is_own_link",
     "is_own_origin",
     "is_token",
     "new_token",
@@ -80,6 +81,11 @@ def is_own_origin(environ: Mapping[str, object]) -> bool:
         return True  # browsers always send it for forms across sites; the token is checked in any case
     scheme = environ.get("wsgi.url_scheme", "http")
     return str(origin) == f"{scheme}://{environ.get('HTTP_HOST', '')}"
+
+
+def is_own_link(environ: Mapping[str, object]) -> bool:
+    """Whether no page of another site has led here, according to the browser."""
+    return environ.get("HTTP_SEC_FETCH_SITE") in (None, "none", "same-origin")
 
 
 def own_names(more: Iterable[str] = ()) -> frozenset[str]:

@@ -46,6 +46,20 @@ async def test_a_command_shows_busy_until_the_device_has_answered():
         assert not tools.devices(rconn, server)
 
 
+@asynchronous
+async def test_a_folder_that_is_full_or_gone_ends_no_loop_that_receives(tmp_path, caplog):
+    async with redis_running() as redis:
+        server, folder = redis.server, tmp_path / "blobs"
+        fromindi.setup_redis(server.keyprefix, "to_indi", "from_indi", None, str(folder))
+        folder.rmdir()
+        define = b"<defBLOBVector device='D' name='P' state='Ok' perm='ro'><defBLOB name='B'/></defBLOBVector>"
+        blob = b"<setBLOBVector device='D' name='P' state='Ok'><oneBLOB name='B' size='3' format='.x'>YWJj</oneBLOB>"
+        assert fromindi.receive_stream(define, redis.rconn) == ["D"]
+        fromindi.receive_stream(blob + b"</setBLOBVector>" + DEFINES, redis.rconn)
+        assert tools.attributes_dict(redis.rconn, server, "P", "D")["vector"] == "NumberVector"
+    assert "a BLOB of D cannot be written" in caplog.text
+
+
 def test_elements_are_sent_by_the_function_of_the_script(monkeypatch):
     monkeypatch.setattr(toxml, "_transmit", [])
     monkeypatch.setattr(toxml, "PAUSE", 0)

@@ -1,6 +1,7 @@
 """What needs no server: keys, numbers, plans, file names, requests, snoop tables, forms."""
 
 import math
+import os
 import random
 
 import pytest
@@ -11,7 +12,7 @@ from indipyclient.model.model import Model
 from indipydriver.protocol.messages import Message, OneBlob, SetVector
 from indipydriver.protocol.tags import VectorKind
 from indiredis import logs
-from indiredis.blobfolder import blob_name, write_blob
+from indiredis.blobfolder import blob_name, remove_parts, write_blob
 from indiredis.keys import Keys
 from indiredis.logs import Logs, log_lengths
 from indiredis.mqtt.snoop import SnoopTable
@@ -112,6 +113,19 @@ def test_a_name_that_is_taken_gets_a_number(tmp_path):
     names = [write_blob(tmp_path, message, one).filepath.rpartition("/")[2] for _ in range(3)]
     assert names == [f"2026-11-20T23_37_19.057623{tail}.csv" for tail in ("", "_1", "_2")]
     assert blob_name("2026-11-20T23:37:19", "fits") == ("2026-11-20T23_37_19", ".fits")
+
+
+def test_what_a_bridge_that_was_killed_has_left_is_removed_and_nothing_else(tmp_path):
+    old = [".17.7f0b.part", ".17.7f0b.part.fits", "17.7f0b.part", ".part", "a.fits"]
+    for name in (*old, ".18.7f0c.part"):
+        (tmp_path / name).write_bytes(b"")
+    for name in old:
+        os.utime(tmp_path / name, (0, 0))
+    (tmp_path / ".19.0.part").mkdir()
+    os.utime(tmp_path / ".19.0.part", (0, 0))
+    remove_parts(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*old[1:], ".18.7f0c.part", ".19.0.part"])
+    remove_parts(tmp_path / "nothing")
 
 
 def apply(held, commands):

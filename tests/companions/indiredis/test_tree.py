@@ -23,7 +23,7 @@ from indiredis.mqtt.broker import Incoming
 from indiredis.mqtt.topics import Topics
 from indiredis.mqtt.tree import Tree, definition, parse_set, state
 from indiredis.mqtt.treebridge import TreeBridge
-from tests.companions.indipyclient.scripted import DEFINE, scripted
+from tests.companions.indipyclient.scripted import DEFINE, SWITCHES, numbers, scripted
 from tests.support import asynchronous, eventually, require, running_server, started
 
 from .parts import bridge, broker_running, script, witness
@@ -34,6 +34,7 @@ REFUSED = [
     '{"N": [1]}',
     "x",
     '{"M": 1}',
+    '{"N": true}',
     '{"N": NaN}',
     '{"N": 1e400}',
     '{"N": 1, "N": 2}',
@@ -215,6 +216,26 @@ async def test_a_component_that_has_gone_is_said_once():
             await asyncio.sleep(0)
 
 
+@asynchronous
+async def test_components_with_one_name_are_told_apart_in_the_same_way_whichever_is_defined_first():
+    """Otherwise a switch in Home Assistant would command something else after a restart."""
+    texts = [
+        f"<defTextVector device='D' name='{name}' state='Ok' perm='rw'><defText name='{member}'/></defTextVector>"
+        for name, member in (("A", "B_C"), ("A_B", "C"))
+    ]
+    found = []
+    for order in (texts, texts[::-1]):
+        async with scripted() as server, Client("127.0.0.1", server.port) as client:
+            await server.client(*order)
+            for name in ("A", "A_B"):
+                await client.wait_property("D", name)
+            components = check_config(discovery.config(Tree("x"), client.devices["D"])[0])["cmps"]
+            found.append({key: one["command_topic"] for key, one in components.items()})
+    assert found[0] == found[1]
+    assert found[0]["A_B_C"] == "indi/x/D/A/B_C/set"
+    assert len(found[0]) == 2
+
+
 class _Broker:
     """Keeps what is published."""
 
@@ -355,6 +376,45 @@ async def test_a_command_that_cannot_go_out_at_once_is_not_sent_when_it_is_old(m
         assert first[0].text == "4"
         for job in bridging._jobs:
             job.cancel()
+
+
+@asynchronous
+async def test_commands_that_wait_for_a_definition_go_out_in_their_order():
+    """Also with one that comes in the moment of the definition, and one for what is defined earlier."""
+    async with scripted() as server:
+        client = Client("127.0.0.1", server.port)
+        bridging, _ = tree_of(client)
+
+        def command(number):
+            bridging._take(Incoming("indi/pier/Mount/EQ/set", b'{"RA": %d}' % number, False))
+
+        def defined(message):
+            if isinstance(message, DefVector) and message.name == "EQ" and bridging._jobs:
+                command(9)
+
+        client.on_message = defined
+        await client.start(wait=False)
+        connection = await server.client(DEFINE, SWITCHES)
+        await client.wait_property("Mount", "CONNECTION")
+        connection.close()
+        connection = await server.client()
+        await client.wait_link()
+        for number in range(1, 9):
+            command(number)
+        bridging._take(Incoming("indi/pier/Mount/CONNECTION/CONNECT/set", b"true", False))
+        await connection.send(SWITCHES)
+        await client.wait_property("Mount", "CONNECTION")
+        await asyncio.sleep(0.05)
+        await connection.send(DEFINE)
+        for number in range(1, 10):
+            one = await connection.expect(lambda one: one.tag == "newNumberVector")
+            assert one[0].text == str(number)
+            await connection.send(numbers(RA=number))
+        tags = [one.tag for one in connection.received]
+        assert tags.index("newNumberVector") < tags.index("newSwitchVector")
+        for job in bridging._jobs:
+            job.cancel()
+        await client.aclose()
 
 
 @asynchronous

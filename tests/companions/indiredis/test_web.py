@@ -265,6 +265,9 @@ async def test_other_sites_cannot_send_forms_and_files_stay_in_their_folder(tmp_
             assert browser.ask("POST", "/refresh", body)["status"] == 403
             assert browser.ask("PUT", "/")["status"] == 405
             assert browser.ask("POST", "/refresh", b"x", CONTENT_LENGTH=str(1 << 30))["status"] == 413
+            for site, is_shown in (("same-origin", True), ("cross-site", False), ("same-site", False)):
+                page = browser.ask("GET", "/?told=The+dome+is+closed", HTTP_SEC_FETCH_SITE=site)["body"]
+                assert (b"The dome is closed" in page) is is_shown
             assert "a b.fits" in browser.page("/blobfolder")
             answer = browser.ask("GET", "/blobs/a%20b.fits")
             assert answer["body"] == b"picture"
@@ -400,6 +403,7 @@ async def test_a_password(tmp_path):
             assert "not+the+password" in browser.post("/obs/login", token=token, password="x")["headers"]["Location"]
             assert time.monotonic() - begin >= 1
             assert "This is not the password" in browser.page("/obs/?told=This+is+not+the+password")
+            assert "Log out" not in browser.page("/obs/")
             assert "send it" not in browser.page("/obs/?told=Your+password+has+expired:+send+it+to+us")
             browser.post("/obs/login", token=browser.token("/obs/"), password="open!")
             assert browser.cookie != before
