@@ -122,6 +122,9 @@ def _sexagesimal(text: str) -> float:
     return -number if negative else number
 
 
+_OF_DECIMALS: Final = "0123456789.+-eE"
+
+
 def plain_number(text: str) -> str:
     """The text of a number as it is sent: what is not a plain decimal becomes one, with all its digits.
 
@@ -131,6 +134,8 @@ def plain_number(text: str) -> str:
     Args:
         text: What :func:`getfloat` accepts.
     """
+    if text and not text.strip(_OF_DECIMALS):
+        return text
     try:
         float(text)
     except ValueError:
