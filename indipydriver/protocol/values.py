@@ -122,7 +122,7 @@ def _sexagesimal(text: str) -> float:
     return -number if negative else number
 
 
-_OF_DECIMALS: Final = "0123456789.+-eE"
+_OF_DECIMALS: Final = "0123456789.eE"
 
 
 def plain_number(text: str) -> str:
@@ -134,7 +134,8 @@ def plain_number(text: str) -> str:
     Args:
         text: What :func:`getfloat` accepts.
     """
-    if text and not text.strip(_OF_DECIMALS):
+    digits = text.removeprefix("-")
+    if digits and not digits.strip(_OF_DECIMALS):  # most are, and float() takes longer
         return text
     try:
         float(text)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import itertools
 import math
+import re
 import zlib
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -25,6 +28,7 @@ from indipydriver.protocol.values import (
     parse_state,
     parse_switch,
     parse_timestamp,
+    plain_number,
 )
 
 # --- getfloat --------------------------------------------------------------------------
@@ -71,6 +75,20 @@ from indipydriver.protocol.values import (
 def test_getfloat(value: object, number: float) -> None:
     assert getfloat(value) == pytest.approx(number, abs=1e-12)
     assert type(getfloat(value)) is float
+
+
+def test_whatever_is_accepted_is_sent_as_the_same_number_in_the_form_of_c() -> None:
+    seen = 0
+    for length in range(6):
+        for characters in itertools.product("1.+-e: ", repeat=length):
+            text = "".join(characters)
+            with contextlib.suppress(ValueFormatError):
+                number = getfloat(text)
+                sent = plain_number(text)
+                assert re.fullmatch(r"[-+]?[0-9]*\.?[0-9]*(e[-+]?[0-9]+)?", sent), (text, sent)
+                assert float(sent) == number, text
+                seen += 1
+    assert seen > 1000
 
 
 def test_a_number_has_128_characters_at_most() -> None:
