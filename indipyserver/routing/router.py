@@ -29,7 +29,7 @@ from .endpoint import COMMANDERS, SERVERS, Delivery, E, Role
 from .onlyblobs import OnlyBlobs
 from .requests import Asking, requests_of, subject
 from .routes import EVERYBODY, Routes, bits_of, has_data
-from .ways import Ways
+from .ways import Ways, gives_way
 
 __all__ = ["Router"]
 
@@ -125,7 +125,9 @@ class Router(Generic[E]):
         self._take_over(device, endpoint, out, fixed=True)
         return out
 
-    def _take_over(self, device: str, endpoint: E, out: list[Delivery[E]], *, fixed: bool = False) -> bool:
+    def _take_over(
+        self, device: str, endpoint: E, out: list[Delivery[E]], *, fixed: bool = False, origin: str = ""
+    ) -> bool:
         """Give an endpoint a device, even if another one owns it; False if it already owns as many as are allowed.
 
         An endpoint that loses it is asked when it is free again, like those whose definitions of it were refused.
@@ -135,7 +137,7 @@ class Router(Generic[E]):
         before = self.devices.get(device)
         self._blobs.stop(device, out)
         out += self.release(device, f"{device} is served by another driver or server from now on")
-        return self.devices.claim(device, endpoint, fixed=fixed, before=before)
+        return self.devices.claim(device, endpoint, fixed=fixed, origin=origin, before=before)
 
     def release(self, device: str, reason: str = "") -> list[Delivery[E]]:
         """Take a device from its owner; returns its deletion for those who are interested."""
@@ -314,13 +316,12 @@ class Router(Generic[E]):
             return True
         if not self._speak_or_refuse(source, frame) or source.only_device not in (None, device):
             return False
-        # A device of a server above cannot be commanded from here, so one from below replaces it.
-        below = source.role is not Role.UPSTREAM
-        if claim and (record is None or (below and (record.vacant or record.owner.role is Role.UPSTREAM))):
+        origin = next(iter(hops_of(frame)), "")
+        if claim and (record is None or gives_way(record, source, origin)):
             if not self.devices.has_room(source):
                 source.complain("devices", "defines more devices than are allowed: the new ones are dropped")
                 return False
-            return self._take_over(device, source, out)
+            return self._take_over(device, source, out, origin=origin)
         if record is None:
             return True
         if frame.tag.verb is Verb.DEF:

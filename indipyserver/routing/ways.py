@@ -7,10 +7,11 @@ from typing import Generic
 from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.via import with_via, without_via
 
-from .endpoint import Delivery, E
+from .devices import DeviceRecord
+from .endpoint import Delivery, E, Role
 from .routes import Routes
 
-__all__ = ["Ways"]
+__all__ = ["Ways", "gives_way"]
 
 
 class Ways(Generic[E]):
@@ -49,3 +50,14 @@ class Ways(Generic[E]):
             return receivers
         out.append(([plain], receivers))
         return ()
+
+
+def gives_way(record: DeviceRecord[E], source: E, origin: str) -> bool:
+    """Does a device that another endpoint serves go to this one, which defines a device of the same name?
+
+    A device of a server above cannot be commanded from here, so one from below replaces it; but not if it is the same
+    one, which has come round by servers that are connected to each other: each would take it from the other for ever.
+    """
+    if source.role is Role.UPSTREAM:
+        return False
+    return record.vacant or (record.owner.role is Role.UPSTREAM and not (origin and origin == record.origin))
