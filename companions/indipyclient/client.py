@@ -104,6 +104,7 @@ class Client:
         self._task: asyncio.Task[None] | None = None
         self._taps: WeakSet[Tap[Change]] = WeakSet()
         self._streams: set[Tap[ReceivedBlob]] = set()
+        self._saving: set[asyncio.Future[None]] = set()  # done when there is nothing more to write
         self._lost_by_closed = 0
 
     # Life
@@ -146,7 +147,10 @@ class Client:
             raise
 
     async def aclose(self) -> None:
-        """End: readers end, and waiting calls fail.  What has been sent goes out first, if the server takes it."""
+        """End: readers end, and waiting calls fail.
+
+        What has been sent goes out first, if the server takes it, and :meth:`save_blobs` writes what has been received.
+        """
         task, self._task = self._task, None
         if task is None:
             return
@@ -156,6 +160,8 @@ class Client:
         finally:
             for stream in list(self._streams):
                 stream.close()
+        if self._saving:
+            await asyncio.wait(self._saving)
 
     async def __aenter__(self) -> Client:
         await self.start()
@@ -497,4 +503,10 @@ class Client:
             OSError: A file cannot be written.
         """
         async with self.blobs(device, name) as stream:
-            return await save_each(stream, folder, saved, count)
+            over = asyncio.get_running_loop().create_future()
+            self._saving.add(over)
+            try:
+                return await save_each(stream, folder, saved, count)
+            finally:
+                self._saving.discard(over)
+                over.set_result(None)

@@ -39,6 +39,15 @@ class EventItem(NamedTuple):
     snapshot: Snap | SnapDevice | SnapVector | None
 
 
+class _Answer(NamedTuple):
+    """The answer to an item of `txque`, which takes its turn: a full `rxque` does not hold up the items that follow."""
+
+    eventtype: str
+    devicename: str | None
+    vectorname: str | None
+    timestamp: datetime | None
+
+
 class QueClient(IPyClient):
     """An :class:`IPyClient` that takes commands from one queue and puts events into another.
 
@@ -83,13 +92,26 @@ class QueClient(IPyClient):
         elif isinstance(rxque, asyncio.Queue):
             await rxque.put(item)
         else:
-            while not self.stop:
+            while True:
                 try:
                     rxque.put_nowait(item)
                 except queue.Full:
+                    if self.stop:
+                        return
                     await asyncio.sleep(LOOK_EVERY)
                 else:
                     return
+
+    async def _handle(self, item: Any) -> None:
+        if not isinstance(item, _Answer):
+            await super()._handle(item)
+            return
+        names = item.devicename, item.vectorname
+        try:
+            snapshot = self._part(*names) if item.eventtype == "snapshot" else self.snapshot()
+            await self._put_item(item.eventtype, *names, item.timestamp, snapshot)
+        except Exception as error:  # caused by this item; the next one is not affected
+            self.refuse(f"{item.devicename!r} {item.vectorname!r}: failed: {error}")
 
     async def hardware(self) -> None:
         while not self.stop:
@@ -119,7 +141,7 @@ class QueClient(IPyClient):
 
     async def _do(self, devicename: str | None, vectorname: str | None, value: Any) -> None:
         if value == "snapshot":
-            await self._put_item("snapshot", devicename, vectorname, None, self._part(devicename, vectorname))
+            self._events.put(_Answer("snapshot", devicename, vectorname, None))
         elif value == "Get":
             await self.send_getProperties(devicename, vectorname)
         elif value in ("Never", "Also", "Only"):
@@ -130,7 +152,7 @@ class QueClient(IPyClient):
             device = self.data.get(devicename)
             vector = device.data.get(vectorname) if device is not None else None
             if vector is not None:
-                await self._put_item("State", devicename, vectorname, vector.timestamp, self.snapshot())
+                self._events.put(_Answer("State", devicename, vectorname, vector.timestamp))
 
     def _part(self, devicename: str | None, vectorname: str | None) -> Snap | SnapDevice | SnapVector | None:
         snap = self.snapshot()

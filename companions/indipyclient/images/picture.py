@@ -94,15 +94,9 @@ def _stretch(values: list[float]) -> tuple[_Stretch, dict[str, Any]]:
     return _Stretch(low, reach, min(max(curve, 1e-6), 1 - 1e-6)), _statistics(ordered, middle)
 
 
-def _mean(values: list[float]) -> float:
-    try:
-        return math.fsum(values) / len(values)
-    except OverflowError:
-        return math.nan
-
-
 def _statistics(ordered: list[float], middle: float) -> dict[str, Any]:
     low, high = ordered[0], ordered[-1]
+    mean = math.fsum(value / len(ordered) for value in ordered)  # the sum may be too large for a float
     bins = [0] * _BINS
     reach = high - low
     if 0 < reach < math.inf:
@@ -110,7 +104,7 @@ def _statistics(ordered: list[float], middle: float) -> dict[str, Any]:
             bins[min(int((value - low) / reach * _BINS), _BINS - 1)] += 1
     else:
         bins[0] = len(ordered)
-    return {"min": low, "max": high, "median": middle, "mean": _mean(ordered), "bins": bins}
+    return {"min": low, "max": high, "median": middle, "mean": mean, "bins": bins}
 
 
 def picture_of(

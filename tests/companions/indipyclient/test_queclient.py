@@ -92,6 +92,38 @@ async def test_a_full_queue_holds_up_and_loses_nothing():
 
 
 @asynchronous
+async def test_a_full_queue_holds_up_no_commands_and_not_the_end():
+    tx, rx = queue.Queue(), queue.Queue(maxsize=1)
+    async with scripted() as server:
+        task = asyncio.create_task(QueClient(tx, rx, "127.0.0.1", server.port).asyncrun())
+        connection = await server.client(DEFINE)
+        await item(rx, "Define")
+        for ra in range(3):  # the program reads no more
+            tx.put(("Mount", "EQ", {"RA": ra}))
+        tx.put(("Mount", "EQ", "snapshot"))
+        for ra in range(3):
+            assert (await connection.expect(match("newNumberVector")))[0].text == str(ra)
+        tx.put(None)
+        async with asyncio.timeout(5):
+            await task
+
+
+@asynchronous
+async def test_the_answers_to_the_last_items_are_not_lost():
+    tx, rx = queue.Queue(), queue.Queue()
+    async with scripted() as server:
+        task = asyncio.create_task(QueClient(tx, rx, "127.0.0.1", server.port).asyncrun())
+        await server.client(DEFINE)
+        await item(rx, "Define")
+        for each in (("Mount", "EQ", {"RA": 3}), ("Mount", "EQ", "snapshot"), None):
+            tx.put(each)
+        await task
+        found = [rx.get_nowait() for _ in range(rx.qsize())]
+        assert [each.eventtype for each in found][:2] == ["State", "snapshot"]
+        assert found[1].snapshot["RA"] == "1"
+
+
+@asynchronous
 async def test_one_event_in_a_large_site_copies_one_vector():
     many = [DEFINE.replace('"EQ"', f'"EQ{n}"') for n in range(50)]
     async with meeting(*many) as (server, _, rx):

@@ -13,7 +13,10 @@ import pytest
 
 from examples import camera, thermostat
 from indipyclient import NotConnected, Refused, SyncClient, TimedOut
-from tests.support import free_port, running_server
+from indipyclient.blobs import ReceivedBlob
+from tests.support import asynchronous, eventually, free_port, match, running_server
+
+from .scripted import BLOB, scripted
 
 
 @contextlib.contextmanager
@@ -211,6 +214,32 @@ def test_a_call_under_way_ends_when_another_thread_closes_the_client():
         for thread in threads:
             thread.join(20)
             assert not thread.is_alive()
+
+
+@asynchronous
+async def test_pictures_that_have_been_received_are_saved_when_it_is_closed(tmp_path, monkeypatch):
+    writes, may_write, write = threading.Event(), threading.Event(), ReceivedBlob.write_to
+
+    def slowly(self, folder):
+        writes.set()
+        may_write.wait(30)
+        return write(self, folder)
+
+    monkeypatch.setattr(ReceivedBlob, "write_to", slowly)
+    async with scripted() as server:
+        client = await asyncio.to_thread(SyncClient, "127.0.0.1", server.port)
+        saving = asyncio.ensure_future(asyncio.to_thread(client.save_blobs, tmp_path, "CCD"))
+        connection = await server.client(BLOB)
+        await connection.expect(match("enableBLOB"))
+        one = '<oneBLOB name="CCD1" size="1" format=".x">eA==</oneBLOB>'
+        await connection.send(*[f'<setBLOBVector device="CCD" name="CCD1" state="Ok">{one}</setBLOBVector>'] * 3)
+        await eventually(lambda: writes.is_set() and client.stats.messages == 4)
+        closing = asyncio.ensure_future(asyncio.to_thread(client.close))
+        await eventually(lambda: not client.connected)
+        may_write.set()
+        await closing
+        assert sorted(await saving) == sorted(tmp_path.iterdir())
+        assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_an_iterator_that_is_left_somewhere_goes_in_any_thread():
