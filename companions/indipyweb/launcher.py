@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,14 +51,24 @@ class Launcher:
             return []
         return [driver for driver in found if _serves(driver)]
 
-    async def start_at_boot(self, profile: Profile) -> None:
-        """Serve this profile as soon as the server can be reached, if it serves nothing by then; the log says so."""
+    async def start_at_boot(self, chosen: Callable[[], Profile | None]) -> None:
+        """Serve a profile as soon as the server can be reached, if it serves nothing by then; the log says so.
+
+        Args:
+            chosen: The profile for the boot as it is now, as it may be changed while the server cannot be reached.
+        """
         end = asyncio.get_running_loop().time() + BOOT
         is_told = False
-        while not self.active:
+        profile = chosen()
+        while profile is not None and not self.active:
             try:
                 async with self._turn:  # otherwise a profile that is started meanwhile would be stopped
                     drivers = (await self.controlled.look())["drivers"]
+                    present = chosen()
+                    if present is None:
+                        logger.info("profile %s is no longer started at boot", profile.name)
+                        return
+                    profile = present
                     if any(_serves(driver) for driver in drivers):
                         logger.warning("profile %s is not started: the INDI server has drivers already", profile.name)
                     elif not self.active:

@@ -283,7 +283,7 @@ def _manager(web: Web, options: argparse.Namespace, own: tuple[str, Controlled] 
         OSError: It cannot listen.
     """
     controlled = own[1] if own is not None else next(iter(web.controlled.values()), None)
-    starting = next((profile for profile in web.profiles.all() if profile.autostart), None)
+    starting = web.profiles.at_boot()
     if controlled is None:
         if options.web_manager:
             raise Wrong("--web-manager: drivers are started on this machine only: --indi localhost:PORT, or --serve")
@@ -314,7 +314,7 @@ def _manager(web: Web, options: argparse.Namespace, own: tuple[str, Controlled] 
         logger.info("for Ekos: INDI Web Manager on port %d", sock.getsockname()[1])
         tasks.append(asyncio.create_task(_Server(config).serve([sock]), name="web manager"))
     if starting is not None:
-        tasks.append(asyncio.create_task(launcher.start_at_boot(starting), name="profile at boot"))
+        tasks.append(asyncio.create_task(launcher.start_at_boot(web.profiles.at_boot), name="profile at boot"))
     return tasks
 
 

@@ -179,12 +179,12 @@ async def alerts(visit: Visit) -> Answer:
 async def events(visit: Visit) -> Answer:
     """The stream."""
     site = visit.site()
-    keys = (
-        frozenset((pin.device, pin.name) for pin in _pins(visit) if pin.server == site.name)
-        if visit.query("board") == "1"
-        else frozenset()
-    )
-    wanted = Filter(visit.query("d") or None, visit.query("g") or None, keys)
+    device, name = visit.query("d") or None, visit.query("p")
+    keys = {(pin.device, pin.name) for pin in _pins(visit) if pin.server == site.name and visit.query("board") == "1"}
+    if device and name:  # one property, in whichever group it is
+        keys.add((device, name))
+        device = None
+    wanted = Filter(device, visit.query("g") or None, frozenset(keys))
     seen = visit.request.headers.get("last-event-id") or visit.query("since")
     epoch, _, rev = seen.rpartition(".")
     since = int(rev) if epoch == site.model.epoch and rev.isdecimal() and len(rev) < 18 else None

@@ -316,7 +316,7 @@
     if (!last || stream) return;
     if (next) { renew(); return; }
     const query = { since: last, tab };
-    for (const [key, value] of [["d", body.dataset.device], ["g", body.dataset.group], ["board", body.dataset.board]]) if (value) query[key] = value;
+    for (const [key, value] of [["d", body.dataset.device], ["g", body.dataset.group], ["p", body.dataset.image], ["board", body.dataset.board]]) if (value) query[key] = value;
     stream = new EventSource(url("/events", query));
     opened = clock(); // and nothing was heard: a proxy may answer for a web server that is gone
     on("hello", (hello) => {

@@ -50,6 +50,10 @@ class Profiles:
         rows = self._db.read("SELECT name, port, autostart, drivers FROM profiles WHERE name = ?", name)
         return _profile(*rows[0]) if rows else None
 
+    def at_boot(self) -> Profile | None:
+        """The one that is started with the web server."""
+        return next((profile for profile in self.all() if profile.autostart), None)
+
     def save(self, profile: Profile) -> None:
         """Create or change a profile.
 

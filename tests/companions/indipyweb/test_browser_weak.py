@@ -211,6 +211,25 @@ async def test_the_page_of_a_device_comes_back_when_its_driver_does(tmp_path):
 
 
 @asynchronous
+async def test_the_page_of_an_image_follows_it_into_another_group(tmp_path):
+    async with desk(tmp_path) as here:
+        page, image, model = await here.page("user"), here.site.driver.device["IMAGE"], here.site.web.first.model
+        await page.goto(f"{here.url}/image?" + urlencode({"d": AWKWARD, "p": "IMAGE", "m": "I"}))
+        await soon(lambda: here.site.web.streams.total == 1)
+        image.group = "Moved"
+        await image.send_defVector()
+        await soon(lambda: model.get(AWKWARD, "IMAGE").group == "Moved")
+        await soon(lambda: here.site.web.first.rev == model.rev)
+        assert await page.locator("#newer").is_hidden()
+        for _ in range(20):  # until the server knows that BLOBs are wanted
+            image["I"] = b"new"
+            await image.send_setVectorMembers(members=["I"])
+            await asyncio.sleep(0.1)
+        await page.locator("#newer").wait_for()
+        assert here.errors == []
+
+
+@asynchronous
 async def test_all_alerts_are_shown_also_beside_an_image_and_ages_go_on_in_sleep(tmp_path):
     async with desk(tmp_path) as here:
         page, device = await here.page("user"), here.site.driver.device

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from indipyweb.launcher import Launcher
 from indipyweb.security.passwords import Passwords
 from indipyweb.serving import Controlled, NotControlled
 from indipyweb.settings import Settings
-from indipyweb.store.profiles import Profile
+from indipyweb.store.database import Database
+from indipyweb.store.profiles import Profile, Profiles
 from indipyweb.webmanager import build_manager
 from tests.support import ROOT, asynchronous, running
 
@@ -209,7 +211,7 @@ async def test_a_profile_at_boot_waits_for_its_server(tmp_path, monkeypatch, cap
     (lists / "drivers.xml").write_text(LIST.format(program="/bin/true"))
     launcher = Launcher(Late(), [lists])
     caplog.set_level("INFO", "indipyweb")
-    await launcher.start_at_boot(Profile("night", labels=("LED", "Unknown")))
+    await launcher.start_at_boot(lambda: Profile("night", labels=("LED", "Unknown")))
     assert made[-1] == "LED"
     assert launcher.active == "night"
     assert caplog.text.count("profile night waits for the INDI server: there is no server") == 1
@@ -218,9 +220,45 @@ async def test_a_profile_at_boot_waits_for_its_server(tmp_path, monkeypatch, cap
     made.clear()
     monkeypatch.setattr("indipyweb.launcher.BOOT", 0.0)
     given_up = Launcher(Late(), [lists])
-    await given_up.start_at_boot(Profile("night", labels=("LED",)))
+    await given_up.start_at_boot(lambda: Profile("night", labels=("LED",)))
     assert given_up.active == ""
     assert "not started: there is no server" in caplog.text
+
+
+@asynchronous
+async def test_a_profile_at_boot_is_the_one_that_is_chosen_when_the_server_comes(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("indipyweb.launcher._PAUSE", 0.02)
+    caplog.set_level("INFO", "indipyweb")
+    (tmp_path / "drivers.xml").write_text(LIST.format(program="/bin/true"))
+    for change, wanted in (
+        (lambda profiles: profiles.save(Profile("night", autostart=True, labels=("Stdio Driver",))), ["Stdio Driver"]),
+        (lambda profiles: profiles.save(Profile("other", autostart=True, labels=("LED",))), ["LED"]),
+        (lambda profiles: profiles.save(Profile("night", labels=("LED",))), []),
+        (lambda profiles: profiles.delete("night"), []),
+    ):
+        added = []
+        profiles = Profiles(Database(Path(tempfile.mkdtemp(dir=tmp_path))))
+        profiles.save(Profile("night", autostart=True, labels=("LED", "Stdio Driver")))
+
+        class Late:
+            """Comes when somebody has changed the profiles."""
+
+            async def look(self, profiles=profiles, change=change, looked=added):
+                if not looked:
+                    looked.append(None)
+                    change(profiles)
+                    raise NotControlled("there is no server")
+                return {"drivers": []}
+
+            async def add_installed(self, binary, name, skeleton="", added=added):
+                added.append(name)
+
+        launcher = Launcher(Late(), [tmp_path])
+        await launcher.start_at_boot(profiles.at_boot)
+        assert added[1:] == wanted
+        assert bool(launcher.active) == bool(wanted)
+        profiles._db.close()
+    assert caplog.text.count("profile night is no longer started at boot") == 2
 
 
 @asynchronous
@@ -234,10 +272,10 @@ async def test_the_log_says_why_a_profile_was_not_started_at_boot(tmp_path, capl
             return {"drivers": self.drivers}
 
     launcher = Launcher(There(), [tmp_path])
-    await launcher.start_at_boot(Profile("night"))
+    await launcher.start_at_boot(lambda: Profile("night"))
     assert "profile night is not started: the INDI server has drivers already" in caplog.text
     There.drivers = ({},)
-    await launcher.start_at_boot(Profile("broken"))
+    await launcher.start_at_boot(lambda: Profile("broken"))
     assert "profile broken is not started" in caplog.text
     assert launcher.active == ""
 
@@ -297,7 +335,7 @@ async def test_a_profile_at_boot_does_not_stop_one_that_somebody_starts(tmp_path
     launcher = Launcher(Slow(), [tmp_path])
     person = asyncio.create_task(launcher.start(Profile("mine", labels=("LED",))))
     await began.wait()
-    boot = asyncio.create_task(launcher.start_at_boot(Profile("boot", labels=("Stdio Driver",))))
+    boot = asyncio.create_task(launcher.start_at_boot(lambda: Profile("boot", labels=("Stdio Driver",))))
     goes_on.set()
     await asyncio.gather(person, boot)
     assert added == ["LED"]
