@@ -12,7 +12,7 @@ from ..device import Device
 from ..propertyvectors import PropertyVector
 from ..protocol.tags import State
 from .operations import Operations
-from .settings import LOADING, Saved, Settings, SettingsError, saved_values
+from .settings import LOADING, Saved, Settings, SettingsError, saved_now, saved_values
 from .threads import SETTINGS
 
 __all__ = ["LONGEST_LOAD", "Bound", "Saving"]
@@ -173,6 +173,12 @@ class Saving(Device):
                     found = await SETTINGS.run(self.settings.load, path)
             except TimeoutError:
                 raise SettingsError(f"{path} cannot be read: it takes too long") from None
+            await self._apply(found, lambda bound: bound.vector.name not in newer and accept(bound))
+
+    async def _tell_again(self, accept: Callable[[Bound], bool]) -> None:
+        """Apply what is set once more, except what clients set meanwhile."""
+        with self._set_by_clients.newer() as newer:
+            found = [saved_now(bound.vector) for bound in self._bound.values() if bound.saved]
             await self._apply(found, lambda bound: bound.vector.name not in newer and accept(bound))
 
     async def _apply(self, found: Iterable[Saved], accept: Callable[[Bound], bool]) -> None:
