@@ -41,7 +41,7 @@ class Instrument(Parts):
 
     Lost hardware may have been without power, so tracking, cooling, and outputs that were on count as off when it is
     connected again, and where a shutter or a cap is counts as unknown, unless connect() assigns what the hardware says.
-    What is saved of its settings, such as a reversed direction, is set again.
+    Saved settings that clients have set or that were restored, such as a reversed direction, are set again.
 
     Args:
         devicename: As for :class:`PropertyDevice`.

@@ -387,3 +387,21 @@ async def test_hardware_that_was_without_power_is_told_its_settings_again():
         await client.press("CONNECTION", "DISCONNECT")
         await client.connect()
         assert device.log == []
+
+
+@driver_test
+async def test_hardware_that_was_without_power_is_not_told_what_nobody_has_set(home):
+    async with Session(AFocuser()) as client:
+        device = await client.connect()
+        device.is_lost = True
+        await client.until("CONNECTION", "Alert", 5)
+        await client.connect()
+        assert device.log == []
+        await client.press("FOCUS_REVERSE_MOTION", "INDI_ENABLED")
+        await client.advance(1)
+    async with Session(AFocuser()) as client:  # it is restored
+        device = await client.connect()
+        device.is_lost = True
+        await client.until("CONNECTION", "Alert", 5)
+        await client.connect()
+        assert device.log.count(("reverse", True)) == 2
