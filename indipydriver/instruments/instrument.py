@@ -41,6 +41,7 @@ class Instrument(Parts):
 
     Lost hardware may have been without power, so tracking, cooling, and outputs that were on count as off when it is
     connected again, and where a shutter or a cap is counts as unknown, unless connect() assigns what the hardware says.
+    Saved settings that clients have set or that were restored, such as a reversed direction, are set again.
 
     Args:
         devicename: As for :class:`PropertyDevice`.
@@ -57,6 +58,7 @@ class Instrument(Parts):
         self._order = CommandOrder()
         self._restored = asyncio.Event()  # what is saved of what is always defined
         self._is_restored = False  # the rest of it
+        self._was_lost = False  # since its properties were last defined
         if self.connections:
             self._general_group = "Connection"
         super().__init__(devicename, vectors, **devicedata)
@@ -299,14 +301,21 @@ class Instrument(Parts):
                 self.error(self._failed(f"{type(one).__name__}, reading the hardware,", error))
         if not self._is_restored:  # the first connection
             await self._load(self._may_restore)
+        elif self._was_lost:
+            await self._tell_again(self._may_tell_again)
         if self._is_up:
-            self._is_restored = True
+            self._is_restored, self._was_lost = True, False
             self._start_all()
             await self._save_ways()
 
     def _may_restore(self, bound: Bound) -> bool:
         """Whether what is saved of a property is restored when it is connected for the first time."""
         return self._is_up and not (bound.is_permanent or bound.moves) and self._is_as_left(bound)
+
+    def _may_tell_again(self, bound: Bound) -> bool:
+        """Whether the hardware, which may have been without power, is told again how a property is set."""
+        tasks = {one.name for part in self._everything() for one in part._declarations.values() if one.replaces}
+        return self._is_up and not (bound.is_permanent or bound.moves or bound.vector.name in tasks)
 
     def _is_known(self, bound: Bound) -> bool:
         return super()._is_known(bound) if bound.is_permanent else self._is_restored and bound.is_shown
@@ -352,6 +361,7 @@ class Instrument(Parts):
                     logger.warning("%s.disconnect failed", type(one).__name__, exc_info=error)
                 closed.append(one)
             if state is State.ALERT:
+                self._was_lost = True
                 for one in self._everything():
                     one._forget()
             self._close_line()
@@ -457,7 +467,7 @@ class Instrument(Parts):
     def _reset(self) -> None:
         """Reset it to the state before it was first connected."""
         self._restored = asyncio.Event()
-        self._is_restored = self._is_up = False
+        self._is_restored = self._is_up = self._was_lost = False
         self._hide_all()
         self._choose("CONNECTION", "DISCONNECT")
         self._vector("CONNECTION").state = State.IDLE

@@ -438,6 +438,7 @@ class PropertyDevice(Saving):
                 if self._bound[name].vector.state == State.BUSY:
                     self._bound[name].vector.state = State.IDLE  # for the next run
             self._set_by_clients.of_run.clear()
+            self._set_by_clients.restored.clear()
             sender.cancel()
             await asyncio.wait([sender])
 

@@ -12,7 +12,7 @@ from ..device import Device
 from ..propertyvectors import PropertyVector
 from ..protocol.tags import State
 from .operations import Operations
-from .settings import LOADING, Saved, Settings, SettingsError, saved_values
+from .settings import LOADING, Saved, Settings, SettingsError, saved_now, saved_values
 from .threads import SETTINGS
 
 __all__ = ["LONGEST_LOAD", "Bound", "Saving"]
@@ -49,10 +49,12 @@ class _Commands:
 
     Attributes:
         of_run: The names of those that they have set in this run.
+        restored: The names of those that were restored in this run.
     """
 
     def __init__(self) -> None:
         self.of_run: set[str] = set()
+        self.restored: set[str] = set()
         self._handled: list[str] = []
         self._loads: list[set[str]] = []
 
@@ -175,6 +177,14 @@ class Saving(Device):
                 raise SettingsError(f"{path} cannot be read: it takes too long") from None
             await self._apply(found, lambda bound: bound.vector.name not in newer and accept(bound))
 
+    async def _tell_again(self, accept: Callable[[Bound], bool]) -> None:
+        """Apply what has been set in this run, or restored, once more, except what clients set meanwhile."""
+        commands = self._set_by_clients
+        told = commands.of_run | commands.restored  # of others, the hardware knows best
+        with commands.newer() as newer:
+            found = [saved_now(one.vector) for one in self._bound.values() if one.saved and one.vector.name in told]
+            await self._apply(found, lambda bound: bound.vector.name not in newer and accept(bound))
+
     async def _apply(self, found: Iterable[Saved], accept: Callable[[Bound], bool]) -> None:
         loading = LOADING.set(True)
         try:
@@ -187,6 +197,7 @@ class Saving(Device):
                 values = saved_values(bound.vector, saved)
                 try:
                     if values:
+                        self._set_by_clients.restored.add(saved.name)
                         await bound.handle(values)
                 except (Exception, SystemExit) as error:  # the others can be restored nevertheless
                     self.warning(f"{saved.name} could not be restored: {self._failed(saved.name, error)}")

@@ -31,6 +31,7 @@ __all__ = [
     "config_folder",
     "locked",
     "read_xml",
+    "saved_now",
     "saved_values",
     "write_atomically",
 ]
@@ -195,10 +196,10 @@ class Settings:
 
     def element(self, vector: PropertyVector) -> str:
         """The element that saves a vector as it is now."""
-        kind = next(kind for kind, known in _SAVED_KINDS.items() if isinstance(vector, known))
+        saved = saved_now(vector)
+        kind = next(kind for kind, known in _SAVED_KINDS.items() if saved.kind is known)
         lines = [f"<new{kind}Vector device={quoteattr(self._device)} name={quoteattr(vector.name)}>"]
-        for name, member in vector.data.items():
-            value = f"{member.getfloatvalue():.20g}" if isinstance(member, NumberMember) else member.membervalue
+        for name, value in saved.values.items():
             lines.append(f"  <one{kind} name={quoteattr(name)}>\n      {escape(clean_text(value))}\n  </one{kind}>")
         return "\n".join([*lines, f"</new{kind}Vector>"])
 
@@ -251,6 +252,16 @@ def _saved(element: ET.Element) -> Saved | None:
         return None
     values = {child.get("name", ""): (child.text or "").strip() for child in element if child.tag == f"one{kind}"}
     return Saved(name, _SAVED_KINDS[kind], values)
+
+
+def saved_now(vector: PropertyVector) -> Saved:
+    """What would be saved of a vector now."""
+    kind = next(known for known in _SAVED_KINDS.values() if isinstance(vector, known))
+    values = {
+        name: f"{member.getfloatvalue():.20g}" if isinstance(member, NumberMember) else member.membervalue
+        for name, member in vector.data.items()
+    }
+    return Saved(vector.name, kind, values)
 
 
 def saved_values(vector: PropertyVector, saved: Saved) -> dict[str, Any]:

@@ -134,6 +134,8 @@ class WeatherStation(Place):
             self._vector(name).update(dict.fromkeys(self._vector(name), State.IDLE))
         for name in (_STATUS, _SAFETY, _VALUES):  # nothing has been read yet
             self._vector(name).state = self._bound[name].state = State.IDLE
+        self._read_at.clear()
+        self._is_silent = False
         await super()._prepare()
 
     # --- reading ---

@@ -9,8 +9,10 @@ from indipydriver.instruments import (
     Dome,
     DustCap,
     FilterWheel,
+    Focuser,
     LightBox,
     Mount,
+    Number,
     Outputs,
     PowerBox,
     Reading,
@@ -336,3 +338,70 @@ async def test_a_mount_that_was_tracking_is_not_even_defined_as_tracking():
         await client.connect()
         about = [one for one in client.messages[begin:] if getattr(one, "name", None) == "TELESCOPE_TRACK_STATE"]
         assert [(one.state, *(member.value for member in one.members)) for one in about] == [("Idle", "Off", "On")]
+
+
+class AFocuser(Logged, Focuser):
+    step = Number(1.0, saved=True)
+    heat = Number(0.0, saved=True)
+
+    async def move_to(self, position):
+        self.position = position
+
+    async def set_reverse(self, reverse):
+        self.log.append(("reverse", reverse))
+
+    async def set_backlash(self, steps):
+        self.log.append(("backlash", steps))
+
+    @step.command
+    async def set_step(self, size):
+        self.log.append(("step", size))
+
+    @heat.task
+    async def keep_warm(self, percent):
+        self.log.append(("heat", percent))
+
+
+@driver_test
+async def test_hardware_that_was_without_power_is_told_its_settings_again():
+    async with Session(AFocuser()) as client:
+        device = await client.connect()
+        await client.press("FOCUS_REVERSE_MOTION", "INDI_ENABLED")
+        await client.number("FOCUS_BACKLASH_STEPS", FOCUS_BACKLASH_VALUE=50)
+        await client.press("FOCUS_BACKLASH_TOGGLE", "INDI_ENABLED")
+        await client.number("FOCUS_BACKLASH_STEPS", FOCUS_BACKLASH_VALUE=30)
+        await client.number("STEP", STEP=2)
+        await client.number("HEAT", HEAT=70)
+        await client.advance(1)
+        device.log.clear()
+        await client.press("CONNECTION", "DISCONNECT")
+        await client.connect()
+        assert device.log == []  # it was not lost
+        device.is_lost = True
+        await client.until("CONNECTION", "Alert", 5)
+        await client.connect()
+        assert {*device.log} == {("reverse", True), ("backlash", 30), ("step", 2.0)}
+        assert device.reversed
+        assert device.backlash == 30
+        device.log.clear()
+        await client.press("CONNECTION", "DISCONNECT")
+        await client.connect()
+        assert device.log == []
+
+
+@driver_test
+async def test_hardware_that_was_without_power_is_not_told_what_nobody_has_set(home):
+    async with Session(AFocuser()) as client:
+        device = await client.connect()
+        device.is_lost = True
+        await client.until("CONNECTION", "Alert", 5)
+        await client.connect()
+        assert device.log == []
+        await client.press("FOCUS_REVERSE_MOTION", "INDI_ENABLED")
+        await client.advance(1)
+    async with Session(AFocuser()) as client:  # it is restored
+        device = await client.connect()
+        device.is_lost = True
+        await client.until("CONNECTION", "Alert", 5)
+        await client.connect()
+        assert device.log.count(("reverse", True)) == 2
