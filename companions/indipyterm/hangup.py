@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import contextlib
+import os
 import re
 import select
 import sys
@@ -28,6 +29,7 @@ MENDED: Final = "\x1b\\\x1b[?2026l"
 LAST: Final = 1.0
 """Seconds for the final output."""
 OLD_CLICK: Final = re.compile(rb"\x1b\[M[\x20-\xff]{3}")
+_HALF_A_CLICK: Final = re.compile(rb"\x1b\[M[\x20-\xff]{0,2}\Z")
 
 
 class Outlet:
@@ -150,6 +152,10 @@ def driver_of(found: type[Driver]) -> type[Driver]:
         used["getincrementaldecoder"] = lambda name: _Decoder
 
     def begin(self: Any, app: Any, *args: Any, **options: Any) -> None:
+        if os.environ.get(
+            "STY"
+        ):  # GNU screen holds Escape back while there is a mouse, which makes Alt of the next key
+            options["mouse"] = False
         base.__init__(self, app, *args, **options)
         self.outlet = None
         self.printing = _Printing.OURS
@@ -204,9 +210,13 @@ class _Decoder(codecs.getincrementaldecoder("utf-8")):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__("replace")
+        self._half = b""
 
     def decode(self, data: bytes, final: bool = False) -> str:
-        return str(super().decode(OLD_CLICK.sub(b"", data), final))
+        data = OLD_CLICK.sub(b"", self._half + data)
+        half = _HALF_A_CLICK.search(data)
+        self._half = half[0] if half is not None else b""
+        return str(super().decode(data.removesuffix(self._half), final))
 
 
 def _draw(loop: asyncio.AbstractEventLoop, app: Any) -> None:

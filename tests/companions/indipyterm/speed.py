@@ -49,6 +49,7 @@ class Program:
                 "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "companions", ROOT))),
                 "TERM": "xterm-256color",
                 "COLORTERM": "truecolor",
+                "STY": "",
                 "XDG_CONFIG_HOME": self._home.name,
                 "XDG_STATE_HOME": self._home.name,
                 **environment,

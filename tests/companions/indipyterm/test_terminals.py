@@ -16,7 +16,7 @@ pytest.importorskip("pty", reason="there are no pseudo-terminals")
 
 from tests.support import asynchronous, eventually
 
-from .observatory import OBSERVATORY, blob, say, update
+from .observatory import OBSERVATORY, TELESCOPE, blob, say, update
 from .speed import program
 
 
@@ -233,6 +233,27 @@ async def test_a_byte_that_is_not_utf8_does_not_end_the_program(odd):
         assert await terminal.ends() == 0
         assert b"Traceback" not in terminal.output
         assert not [e for e in await link.everything() if e.tag.startswith("new")]
+
+
+@asynchronous
+async def test_a_click_of_an_old_terminal_that_comes_in_two_parts_presses_nothing():
+    async with program(TELESCOPE) as (terminal, link):
+        await terminal.prints(b"Equatorial")
+        await asyncio.sleep(0.5)  # the first switch has been read: the space bar would press it
+        terminal.press(b"\x1b[M")
+        await asyncio.sleep(0.5)
+        terminal.press(b" 00?")
+        await terminal.prints(b"Keys")
+        assert not [e for e in await link.everything() if e.tag.startswith("new")]
+
+
+@asynchronous
+async def test_gnu_screen_is_not_asked_for_a_mouse():
+    """It would hold back Escape until the next key, which then looks like Alt and that key."""
+    async with program(OBSERVATORY, STY="1234.pts-0.observatory") as (terminal, _):
+        await terminal.prints(b"Equatorial")
+        assert b"\x1b[?1000h" not in terminal.output
+        assert b"\x1b[?1003h" not in terminal.output
 
 
 async def colours(**environment: str) -> list[str]:
