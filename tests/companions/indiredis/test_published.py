@@ -1,6 +1,7 @@
 """The examples of the documents that the first versions were published with run as they stand, but for the places."""
 
 import asyncio
+import http.client
 import re
 import signal
 import sys
@@ -62,6 +63,31 @@ webapp = threading.Thread(target=serve, args=(application,), kwargs={'host':'127
 webapp.start()
 inditoredis(indi_host, redis_host, blob_folder=BLOBS)
 """,
+    "web_alone": """
+import sys
+from indiredis import redis_server, indiwsgi
+from waitress import serve
+redis_host = redis_server(host='localhost', port=6379)
+application = indiwsgi.make_wsgi_app(redis_host, blob_folder='/path/to/blob_folder')
+if application is None:
+    print("Are you sure the skipole framework is installed?")
+    sys.exit(1)
+serve(application, host='127.0.0.1', port=8000)
+""",
+    "web_drivers": """
+import threading, os, sys
+from indiredis import driverstoredis, redis_server, indiwsgi
+from waitress import serve
+redis_host = redis_server(host='localhost', port=6379)
+BLOBS = '/path/to/blob_folder'
+application = indiwsgi.make_wsgi_app(redis_host, blob_folder=BLOBS)
+if application is None:
+    print("Are you sure the skipole framework is installed?")
+    sys.exit(1)
+webapp = threading.Thread(target=serve, args=(application,), kwargs={'host':'127.0.0.1', 'port':8000})
+webapp.start()
+driverstoredis(["indi_simulator_telescope", "indi_simulator_ccd"], redis_host, blob_folder=BLOBS)
+""",
     "old_indiredis": """
 from indimqttredis import indiredis, indi_server, redis_server
 indi_host = indi_server(host='localhost', port=7624)
@@ -95,9 +121,18 @@ class Places:
             SCRIPTS[name].replace("/path/to/blob_folder", str(self.folder / name)).replace("10.34.167.1", "127.0.0.1")
         )
         text = text.replace("'localhost'", "'127.0.0.1'").replace("'port':8000", f"'port':{self.web}")
+        text = text.replace("port=8000", f"port={self.web}")
         text = re.sub(r"port=7624\)$", f"port={self.port if name == 'mqtttoport' else self.indi})", text, flags=re.M)
         text = text.replace("port=6379", f"port={self.redis}").replace("port=1883", f"port={self.mqtt}")
         return started(sys.executable, "-c", text, PYTHONPATH=PATH, HOME=str(self.folder))
+
+    def page(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.web, timeout=5)
+        try:
+            connection.request("GET", "/")
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
 
 
 @pytest.mark.parametrize("name", ["inditoredis", "web", "old_indiredis"])
@@ -108,23 +143,28 @@ async def test_indi_to_redis(name, tmp_path):
         with places.run(name) as program:
             await soon(lambda: tools.devices(redis.rconn, redis.server) == ["Thermostat"])
             if name == "web":
-                _, writer = await asyncio.open_connection("127.0.0.1", places.web)
-                writer.close()
+                await soon(lambda: "Thermostat" in places.page())
+            if name == "inditoredis":
+                with places.run("web_alone"):
+                    await soon(lambda: "Thermostat" in places.page())
             program.signal(signal.SIGKILL)
 
 
 @pytest.mark.interop
-@pytest.mark.parametrize("name", ["driverstoredis", "driverstomqtt"])
+@pytest.mark.parametrize("name", ["driverstoredis", "driverstomqtt", "web_drivers"])
 @asynchronous
 async def test_drivers(name, tmp_path):
     require("indi_simulator_telescope")
     async with redis_running() as redis, broker_running() as (mqtt, _):
-        with Places(tmp_path, 0, redis.port, mqtt.port).run(name):
+        places = Places(tmp_path, 0, redis.port, mqtt.port)
+        with places.run(name):
             if name == "driverstomqtt":
                 with Places(tmp_path, 0, redis.port, mqtt.port).run("mqtttoredis"):
                     await soon(lambda: "CCD Simulator" in tools.devices(redis.rconn, redis.server), 15)
             else:
                 await soon(lambda: "CCD Simulator" in tools.devices(redis.rconn, redis.server), 15)
+            if name == "web_drivers":
+                await soon(lambda: "CCD Simulator" in places.page())
 
 
 @pytest.mark.parametrize(("near", "far"), [("inditomqtt", "mqtttoredis"), ("old_indimqtt", "old_mqttredis")])
