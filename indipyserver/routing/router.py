@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic
 
 from indipydriver.errors import RemoteProtocolError
@@ -126,7 +126,7 @@ class Router(Generic[E]):
         return out
 
     def _take_over(
-        self, device: str, endpoint: E, out: list[Delivery[E]], *, fixed: bool = False, origin: str = ""
+        self, device: str, endpoint: E, out: list[Delivery[E]], *, fixed: bool = False, way: Sequence[str] = ()
     ) -> bool:
         """Give an endpoint a device, even if another one owns it; False if it already owns as many as are allowed.
 
@@ -137,7 +137,7 @@ class Router(Generic[E]):
         before = self.devices.get(device)
         self._blobs.stop(device, out)
         out += self.release(device, f"{device} is served by another driver or server from now on")
-        return self.devices.claim(device, endpoint, fixed=fixed, origin=origin, before=before)
+        return self.devices.claim(device, endpoint, fixed=fixed, way=way, before=before)
 
     def release(self, device: str, reason: str = "") -> list[Delivery[E]]:
         """Take a device from its owner; returns its deletion for those who are interested."""
@@ -316,12 +316,12 @@ class Router(Generic[E]):
             return True
         if not self._speak_or_refuse(source, frame) or source.only_device not in (None, device):
             return False
-        origin = next(iter(hops_of(frame)), "")
-        if claim and (record is None or gives_way(record, source, origin)):
+        way = hops_of(frame)
+        if claim and (record is None or gives_way(record, source, way)):
             if not self.devices.has_room(source):
                 source.complain("devices", "defines more devices than are allowed: the new ones are dropped")
                 return False
-            return self._take_over(device, source, out, origin=origin)
+            return self._take_over(device, source, out, way=way)
         if record is None:
             return True
         if frame.tag.verb is Verb.DEF:

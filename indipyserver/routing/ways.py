@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Generic
 
 from indipydriver.protocol.frame import Frame
@@ -52,12 +53,14 @@ class Ways(Generic[E]):
         return ()
 
 
-def gives_way(record: DeviceRecord[E], source: E, origin: str) -> bool:
+def gives_way(record: DeviceRecord[E], source: E, way: Sequence[str]) -> bool:
     """Does a device that another endpoint serves go to this one, which defines a device of the same name?
 
     A device of a server above cannot be commanded from here, so one from below replaces it; but not if it is the same
-    one, which has come round by servers that are connected to each other: each would take it from the other for ever.
+    one, which has come a longer way round: two servers that are connected to each other, below a third one, would take
+    it from each other for ever.
     """
     if source.role is Role.UPSTREAM:
         return False
-    return record.vacant or (record.owner.role is Role.UPSTREAM and not (origin and origin == record.origin))
+    comes_round = way[:1] == record.way[:1] and len(way) > len(record.way) > 0
+    return record.vacant or (record.owner.role is Role.UPSTREAM and not comes_round)

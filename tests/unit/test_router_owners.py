@@ -77,6 +77,18 @@ def test_what_a_server_above_had_defined_goes_when_its_device_is_taken_over(role
     assert site.take(above)[-1] == "defTextVector Roof p"
 
 
+def test_a_device_of_a_server_that_is_above_and_below_can_be_commanded() -> None:
+    """Of two servers that are each other's remotes, one snooped on the device before it was connected to the other."""
+    site = Site()
+    site.send(site.driver("Dome"), GetProperties("Sky"))
+    above, below = site.above(), site.add("below", Role.REMOTE)
+    definition = define("Sky", "p").raw.decode().replace(" ", " via='origin' ", 1).encode()
+    site.send(above, *elements(definition))
+    assert site.router.devices.get("Sky").owner is above  # type: ignore[union-attr]
+    site.send(below, *elements(definition))
+    assert site.router.devices.get("Sky").owner is below  # type: ignore[union-attr]
+
+
 def test_a_device_of_a_server_above_that_comes_round_by_one_below_stays_where_it_is() -> None:
     """Each of two servers that are each other's remotes would take it from the other, delete it there, and ask for it
     again, for ever."""
