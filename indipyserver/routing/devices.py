@@ -62,19 +62,17 @@ class DeviceRecord(Generic[P]):
         circles: It has come back through servers that do not prevent loops (indiserver): servers above get only its
             deletion.
         owner: The endpoint that speaks for it.
-        origin: The server at which it has its driver, if that is known of a device of another server.
         fixed: The owner, a driver in this process, keeps it even when it deletes the whole device.
         seen: Others may have been shown something of it.
         properties: The defined properties, by name.
         refused: The endpoints whose definitions of it were refused, or that have lost it, because it has another owner.
     """
 
-    __slots__ = ("circles", "fixed", "origin", "owner", "properties", "refused", "seen")
+    __slots__ = ("circles", "fixed", "owner", "properties", "refused", "seen")
 
-    def __init__(self, owner: P, fixed: bool, origin: str) -> None:
+    def __init__(self, owner: P, fixed: bool) -> None:
         self.circles = False
         self.owner = owner
-        self.origin = origin
         self.fixed = fixed
         self.seen = not fixed
         self.properties: dict[str, PropertyRecord] = {}
@@ -138,15 +136,7 @@ class DeviceTable(Generic[P]):
         """The devices of one endpoint of which others may have been shown something."""
         return [device for device in self._owned.get(owner, ()) if self._records[device].seen]
 
-    def claim(
-        self,
-        device: str,
-        owner: P,
-        *,
-        fixed: bool = False,
-        origin: str = "",
-        before: DeviceRecord[P] | None = None,
-    ) -> bool:
+    def claim(self, device: str, owner: P, *, fixed: bool = False, before: DeviceRecord[P] | None = None) -> bool:
         """Make an endpoint the owner of a device nobody owns; False if it already owns MAX_DEVICES.
 
         A device that it has deleted makes room.
@@ -155,7 +145,6 @@ class DeviceTable(Generic[P]):
             device: Its name.
             owner: The endpoint.
             fixed: See :class:`DeviceRecord`.
-            origin: See :class:`DeviceRecord`.
             before: What was known of the device until it was taken from another owner.
         """
         owned = self._owned.setdefault(owner, {})
@@ -165,7 +154,7 @@ class DeviceTable(Generic[P]):
                 return False
             self.pop(vacant)
         owned[device] = None
-        record = self._records[device] = DeviceRecord(owner, fixed, origin)
+        record = self._records[device] = DeviceRecord(owner, fixed)
         if before is not None:
             record.refused = before.rivals - {owner}
         if self.changed is not None:

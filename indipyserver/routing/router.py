@@ -29,7 +29,7 @@ from .endpoint import COMMANDERS, SERVERS, Delivery, E, Role
 from .onlyblobs import OnlyBlobs
 from .requests import Asking, requests_of, subject
 from .routes import EVERYBODY, Routes, bits_of, has_data
-from .ways import Ways, gives_way
+from .ways import Takeovers, Ways
 
 __all__ = ["Router"]
 
@@ -58,6 +58,7 @@ class Router(Generic[E]):
         self._asking: Asking[E] = Asking(name, self.devices, self.endpoints, clock)
         self._routes: Routes[E] = Routes(self.devices, self.endpoints)
         self._ways: Ways[E] = Ways(name, self._routes)
+        self._takeovers = Takeovers(clock)
         self._announcing: Announcing[E] = Announcing(name, self.devices, self.endpoints)
         self._blobs: BlobLinks[E] = BlobLinks(self.devices)
         self._only: OnlyBlobs[E] = OnlyBlobs(self.devices)
@@ -125,9 +126,7 @@ class Router(Generic[E]):
         self._take_over(device, endpoint, out, fixed=True)
         return out
 
-    def _take_over(
-        self, device: str, endpoint: E, out: list[Delivery[E]], *, fixed: bool = False, origin: str = ""
-    ) -> bool:
+    def _take_over(self, device: str, endpoint: E, out: list[Delivery[E]], *, fixed: bool = False) -> bool:
         """Give an endpoint a device, even if another one owns it; False if it already owns as many as are allowed.
 
         An endpoint that loses it is asked when it is free again, like those whose definitions of it were refused.
@@ -137,7 +136,7 @@ class Router(Generic[E]):
         before = self.devices.get(device)
         self._blobs.stop(device, out)
         out += self.release(device, f"{device} is served by another driver or server from now on")
-        return self.devices.claim(device, endpoint, fixed=fixed, origin=origin, before=before)
+        return self.devices.claim(device, endpoint, fixed=fixed, before=before)
 
     def release(self, device: str, reason: str = "") -> list[Delivery[E]]:
         """Take a device from its owner; returns its deletion for those who are interested."""
@@ -316,12 +315,14 @@ class Router(Generic[E]):
             return True
         if not self._speak_or_refuse(source, frame) or source.only_device not in (None, device):
             return False
-        origin = next(iter(hops_of(frame)), "")
-        if claim and (record is None or gives_way(record, source, origin)):
+        # A device of a server above cannot be commanded from here, so one from below replaces it.
+        below = source.role is not Role.UPSTREAM
+        from_above = record is not None and record.owner.role is Role.UPSTREAM and not record.vacant
+        if claim and (record is None or (below and (record.vacant or (from_above and self._takeovers.allow(device))))):
             if not self.devices.has_room(source):
                 source.complain("devices", "defines more devices than are allowed: the new ones are dropped")
                 return False
-            return self._take_over(device, source, out, origin=origin)
+            return self._take_over(device, source, out)
         if record is None:
             return True
         if frame.tag.verb is Verb.DEF:

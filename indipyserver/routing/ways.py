@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Generic
+from collections.abc import Callable
+from typing import Final, Generic
 
 from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.via import with_via, without_via
 
-from .devices import DeviceRecord
-from .endpoint import Delivery, E, Role
+from .endpoint import Delivery, E
 from .routes import Routes
 
-__all__ = ["Ways", "gives_way"]
+__all__ = ["Takeovers", "Ways"]
+
+_MOST_TAKEOVERS: Final = 16
+_TAKEOVERS_TIME: Final = 60.0  # seconds
+_TAKEOVERS_REMEMBERED: Final = 1000  # devices
 
 
 class Ways(Generic[E]):
@@ -52,12 +56,29 @@ class Ways(Generic[E]):
         return ()
 
 
-def gives_way(record: DeviceRecord[E], source: E, origin: str) -> bool:
-    """Does a device that another endpoint serves go to this one, which defines a device of the same name?
+class Takeovers:
+    """Limits how often devices are taken from servers above for those below.
 
-    A device of a server above cannot be commanded from here, so one from below replaces it; but not if it is the same
-    one, which has come round by servers that are connected to each other: each would take it from the other for ever.
+    Two servers that are each other's remotes may each get a device of a third one from above, and by way of the other
+    from below: each takes it, deletes it for the other, asks for it again and is given it again, for ever.
+
+    Args:
+        clock: The time in seconds, from any starting point.
     """
-    if source.role is Role.UPSTREAM:
-        return False
-    return record.vacant or (record.owner.role is Role.UPSTREAM and not (origin and origin == record.origin))
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._taken: dict[str, tuple[float, int]] = {}  # by device: since when, and how often
+
+    def allow(self, device: str) -> bool:
+        """Count one; False if this device has been taken too often in the last minute."""
+        now = self._clock()
+        since, count = self._taken.get(device, (now, 0))
+        if now - since >= _TAKEOVERS_TIME:
+            since, count = now, 0
+        if count >= _MOST_TAKEOVERS:
+            return False
+        if len(self._taken) >= _TAKEOVERS_REMEMBERED:
+            self._taken.clear()
+        self._taken[device] = since, count + 1
+        return True
