@@ -16,11 +16,11 @@ __all__ = ["main"]
 def main() -> int:
     """Run the driver that the only argument names, until the server is gone."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    spec = parse_spec(sys.argv[1]) if len(sys.argv) == 2 else None
-    if not isinstance(spec, PythonSpec):
-        sys.stderr.write("usage: python3 -m indipyserver.cli.launch FILE.py:CALLABLE\n")
-        return 2
     try:
+        spec = parse_spec(sys.argv[1]) if len(sys.argv) == 2 else None
+        if not isinstance(spec, PythonSpec):
+            sys.stderr.write("usage: python3 -m indipyserver.cli.launch FILE.py:CALLABLE\n")
+            return 2
         (driver,) = load_drivers(spec)
     except (ImportError, ValueError) as error:
         sys.stderr.write(f"{error}\n")

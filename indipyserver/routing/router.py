@@ -29,7 +29,7 @@ from .endpoint import COMMANDERS, SERVERS, Delivery, E, Role
 from .onlyblobs import OnlyBlobs
 from .requests import Asking, requests_of, subject
 from .routes import EVERYBODY, Routes, bits_of, has_data
-from .ways import Ways, gives_way
+from .ways import Takeovers, Ways, gives_way
 
 __all__ = ["Router"]
 
@@ -58,6 +58,7 @@ class Router(Generic[E]):
         self._asking: Asking[E] = Asking(name, self.devices, self.endpoints, clock)
         self._routes: Routes[E] = Routes(self.devices, self.endpoints)
         self._ways: Ways[E] = Ways(name, self._routes)
+        self._takeovers = Takeovers(clock)
         self._announcing: Announcing[E] = Announcing(name, self.devices, self.endpoints)
         self._blobs: BlobLinks[E] = BlobLinks(self.devices)
         self._only: OnlyBlobs[E] = OnlyBlobs(self.devices)
@@ -317,7 +318,9 @@ class Router(Generic[E]):
         if not self._speak_or_refuse(source, frame) or source.only_device not in (None, device):
             return False
         way = hops_of(frame)
-        if claim and (record is None or gives_way(record, source, way)):
+        if claim and (
+            record is None or (gives_way(record, source, way) and (record.vacant or self._takeovers.allow(device)))
+        ):
             if not self.devices.has_room(source):
                 source.complain("devices", "defines more devices than are allowed: the new ones are dropped")
                 return False

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Generic
+from collections.abc import Callable, Sequence
+from typing import Final, Generic
 
 from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.via import with_via, without_via
@@ -12,7 +12,11 @@ from .devices import DeviceRecord
 from .endpoint import Delivery, E, Role
 from .routes import Routes
 
-__all__ = ["Ways", "gives_way"]
+__all__ = ["Takeovers", "Ways", "gives_way"]
+
+_MOST_TAKEOVERS: Final = 16
+_TAKEOVERS_TIME: Final = 60.0  # seconds
+_TAKEOVERS_REMEMBERED: Final = 1000  # devices
 
 
 class Ways(Generic[E]):
@@ -64,3 +68,31 @@ def gives_way(record: DeviceRecord[E], source: E, way: Sequence[str]) -> bool:
         return False
     comes_round = way[:1] == record.way[:1] and len(way) > len(record.way) > 0
     return record.vacant or (record.owner.role is Role.UPSTREAM and not comes_round)
+
+
+class Takeovers:
+    """Limits how often devices are taken from servers above for those below.
+
+    Where a server above and one below have devices of the same name, and a driver snoops on it, each deletion may be
+    answered with a definition: it would go on for ever.
+
+    Args:
+        clock: The time in seconds, from any starting point.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._taken: dict[str, tuple[float, int]] = {}  # by device: since when, and how often
+
+    def allow(self, device: str) -> bool:
+        """Count one; False if this device has been taken too often in the last minute."""
+        now = self._clock()
+        since, count = self._taken.get(device, (now, 0))
+        if now - since >= _TAKEOVERS_TIME:
+            since, count = now, 0
+        if count >= _MOST_TAKEOVERS:
+            return False
+        if len(self._taken) >= _TAKEOVERS_REMEMBERED:
+            self._taken.clear()
+        self._taken[device] = since, count + 1
+        return True

@@ -121,6 +121,28 @@ def test_a_device_of_a_server_above_that_comes_round_by_one_below_stays_where_it
     assert site.take(snooper) == ["delProperty Sky", "defTextVector Sky p"], "it is another one, below"
 
 
+def test_a_device_is_not_taken_from_those_above_for_ever() -> None:
+    """If a server above and one below have devices of the same name, each deletion may be answered with a definition."""
+    site = Site()
+    site.send(site.driver("Dome"), GetProperties("Sky"))
+    above, below = site.above(), site.add("below", Role.REMOTE)
+
+    def owners() -> list[str]:
+        seen = []
+        for _ in range(100):
+            site.send(above, define("Sky", "p"))
+            site.send(below, define("Sky", "p"))
+            record = site.router.devices.get("Sky")
+            assert record is not None
+            seen.append(record.owner.label)
+            site.send(record.owner, DelProperty("Sky"))
+        return seen
+
+    assert owners() == ["below"] * 16 + [above.label] * 84
+    site.now += 60
+    assert owners()[0] == "below"
+
+
 def test_a_driver_takes_over_what_another_has_deleted() -> None:
     site = Site()
     first, second, above = site.driver("A"), site.add("second", Role.DRIVER), site.above()
