@@ -101,6 +101,8 @@ class Router(Generic[E]):
         self._only.forget(endpoint)
         self._routes.forget()
         self._routes.unseat(endpoint)
+        if not self.endpoints:
+            self._takeovers.forget()
         return out
 
     def may_claim(self, device: str) -> bool:

@@ -84,6 +84,10 @@ class Takeovers:
         self._clock = clock
         self._taken: dict[str, tuple[float, int]] = {}  # by device: since when, and how often
 
+    def forget(self) -> None:
+        """Forget all devices, because everybody has gone."""
+        self._taken.clear()
+
     def allow(self, device: str) -> bool:
         """Count one; False if this device has been taken too often in the last minute."""
         now = self._clock()
