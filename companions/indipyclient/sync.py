@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
@@ -124,7 +125,8 @@ class SyncClient:
             except RuntimeError:  # a handler of a signal has just closed it
                 coroutine.close()
                 raise NotConnected("this client is closed") from None
-        if not self._thread.is_alive() and call.over.locked():  # or while that was on its way
+        is_over = sys.is_finalizing() or not self._thread.is_alive()  # an iterator may be left at the end of Python
+        if is_over and call.over.locked():  # or while that was on its way
             coroutine.close()
             raise NotConnected("this client is closed")
         try:
@@ -151,7 +153,7 @@ class SyncClient:
 
     def close(self) -> None:
         """End the connection and the thread; may be called again.  In a process that was forked it does nothing."""
-        if os.getpid() != self._pid:
+        if os.getpid() != self._pid or sys.is_finalizing():
             return
         if threading.current_thread() is self._thread:
             raise RuntimeError("a function that the client calls, such as 'where', cannot close the client")

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -240,6 +241,29 @@ async def test_pictures_that_have_been_received_are_saved_when_it_is_closed(tmp_
         await closing
         assert sorted(await saving) == sorted(tmp_path.iterdir())
         assert len(list(tmp_path.iterdir())) == 3
+
+
+LEFT = """
+import sys
+from indipyclient import SyncClient
+client = SyncClient("127.0.0.1", int(sys.argv[1]))
+{}
+"""
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "changes = client.changes(initial=True); next(changes)",
+        "class Mount:\n    def __del__(self, close=client.close): close()\nmount = Mount()",
+    ],
+    ids=["iterator", "close"],
+)
+def test_python_ends_whatever_a_script_has_left(left):
+    with served(thermostat.make_driver()) as port:
+        script = [sys.executable, "-c", LEFT.format(left), str(port)]
+        ended = subprocess.run(script, timeout=30, capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 def test_an_iterator_that_is_left_somewhere_goes_in_any_thread():
