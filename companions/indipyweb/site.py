@@ -15,7 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from indipyclient import Change, Client, Delta, LinkState, Lost, Property, ReceivedBlob, State, Tap, VectorKind, What
+from indipyclient import (
+    Change,
+    Client,
+    Delta,
+    LinkState,
+    Lost,
+    Note,
+    Property,
+    ReceivedBlob,
+    State,
+    Tap,
+    VectorKind,
+    What,
+)
 from indipyclient.model.properties import Key
 from indipydriver.protocol.messages import AnyMessage, OneBlob, SetVector
 
@@ -303,6 +316,10 @@ class Site:
         known = self.histories.gaps_of(seconds, key)
         return known if self._lost_at is None else [*known, (self._lost_at, math.inf)]
 
+    def notes(self, device: str | None = None) -> list[Note]:
+        """The messages of a device, or all, up to :attr:`rev`: streams tell later ones."""
+        return [note for note in self.model.notes(device) if note.rev <= self.rev]
+
     # Streams
 
     @contextlib.contextmanager
@@ -379,7 +396,7 @@ class Site:
         notes = [
             note_facts(n)
             for n in delta.notes
-            if n.text and (wanted.device is None or n.device in (None, wanted.device))
+            if n.rev <= self.rev and n.text and (wanted.device is None or n.device in (None, wanted.device))
         ]
         if notes:
             found["msg"] = notes[-50:]

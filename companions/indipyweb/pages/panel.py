@@ -72,7 +72,7 @@ async def home(visit: Visit) -> Answer:
     page = min(max(page, 1), max(1, -(-len(names) // CARDS)))
     here = names[(page - 1) * CARDS : page * CARDS]
     cards = [(name, device_facts(device)) for name in here if (device := site.model.device(name)) is not None]
-    notes = [note_facts(note) for note in site.model.notes()[-5:]]
+    notes = [note_facts(note) for note in site.notes()[-5:]]
     return _page(
         visit,
         "home.html",
@@ -119,7 +119,7 @@ async def device(visit: Visit) -> Answer:
         props=shown,
         more=len(props) - len(shown),
         told=_told(visit, site),
-        notes=[note_facts(note) for note in found.notes[-5:]][::-1],
+        notes=[note_facts(note) for note in site.notes(found.name)[-5:]][::-1],
         pinned=_pinned(visit, site),
         now=asyncio.get_running_loop().time(),
     )
@@ -166,7 +166,7 @@ async def messages(visit: Visit) -> Answer:
     """Recent messages."""
     site = visit.site()
     name = visit.query("d") or None
-    notes = [note_facts(note) for note in site.model.notes(name)[-500:]]
+    notes = [note_facts(note) for note in site.notes(name)[-500:]]
     return _page(visit, "messages.html", site, title="Messages", notes=notes[::-1], device_name=name)
 
 

@@ -15,6 +15,7 @@ pytest.importorskip("starlette", reason="the web client needs the extra web")
 from indipydriver import Device, IPyDriver
 from indipydriver.propertymembers import LightMember
 from indipydriver.propertyvectors import LightVector
+from indipydriver.protocol.messages import Message
 from indipyweb.app import build_app
 from indipyweb.context import Web
 from indipyweb.events import EventStream, StreamCounts, TooManyStreams
@@ -365,6 +366,25 @@ async def test_names_with_markup_stay_text(tmp_path):
         assert "&lt;script&gt;alert(1)" in text
         assert (await browser.get("/device", params={"d": "<script>"})).status_code == 404
         assert "<script>" not in (await browser.get("/device", params={"d": "<script>"})).text
+
+
+@asynchronous
+async def test_a_message_is_told_once(tmp_path):
+    """The page and the stream know those up to the same change, though the model knows later ones."""
+    async with website(tmp_path) as site, site.browser() as browser:
+        first = site.web.first
+        await soon(lambda: first.rev == first.model.rev)
+        first.client._engine.message_received(Message(AWKWARD, "one <note>"))
+        assert first.model.rev > first.rev
+        told = []
+        for _ in range(2):
+            rev, text = first.delta(Filter(), first.rev - 1)
+            told += json.loads(text).get("msg", [])
+            for path in ("/messages", "/device?" + urlencode({"d": AWKWARD})):
+                assert ("one &lt;note&gt;" in (await browser.get(path)).text) == (rev == first.model.rev)
+            first.client._engine.batch_received()
+            await soon(lambda: first.rev == first.model.rev)
+        assert [note["text"] for note in told] == ["one <note>"]
 
 
 @asynchronous
