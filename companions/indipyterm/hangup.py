@@ -28,6 +28,8 @@ MENDED: Final = "\x1b\\\x1b[?2026l"
 LAST: Final = 1.0
 """Seconds for the final output."""
 OLD_CLICK: Final = re.compile(rb"\x1b\[M[\x20-\xff]{3}")
+ALT_DIGIT: Final = re.compile(rb"\x1b([0-9])")
+"""As almost all terminals send it; Textual would take it for what a Mac types then, such as the sign for pounds."""
 
 
 class Outlet:
@@ -200,13 +202,14 @@ def driver_of(found: type[Driver]) -> type[Driver]:
 
 class _Decoder(codecs.getincrementaldecoder("utf-8")):  # type: ignore[misc]
     """Keys, also of old terminals: letters of another encoding are replaced, and mouse clicks, which may be any bytes,
-    dropped: Textual has no use for them, and would take them for keys."""
+    dropped: Textual has no use for them, and would take them for keys. Alt and a digit are that, and no letter."""
 
     def __init__(self) -> None:
         super().__init__("replace")
 
     def decode(self, data: bytes, final: bool = False) -> str:
-        return str(super().decode(OLD_CLICK.sub(b"", data), final))
+        plain = ALT_DIGIT.sub(lambda found: b"\x1b[%d;3u" % found[1][0], OLD_CLICK.sub(b"", data))
+        return str(super().decode(plain, final))
 
 
 def _draw(loop: asyncio.AbstractEventLoop, app: Any) -> None:
