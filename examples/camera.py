@@ -9,6 +9,7 @@ The class Camera brings the connection, the countdown, the abort, the FITS file 
 expect of a camera. This file says what the hardware does.
 """
 
+import argparse
 import asyncio
 import sys
 from pathlib import Path
@@ -39,8 +40,9 @@ def make_driver():
 
 
 def main():
-    port = int(sys.argv[1]) if len(sys.argv) > 1 else 7624
-    IPyServer(make_driver(), host="localhost", port=port).run()
+    parser = argparse.ArgumentParser(description="Serve an example.")
+    parser.add_argument("port", nargs="?", type=int, default=7624, help="default: 7624")
+    IPyServer(make_driver(), host="localhost", port=parser.parse_args().port).run()
 
 
 if __name__ == "__main__":

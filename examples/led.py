@@ -9,6 +9,7 @@ On a Raspberry Pi with gpiozero this is a real LED at GPIO 17. On other machines
 or a plain object if gpiozero is not installed. The driver is the same in all three cases.
 """
 
+import argparse
 import sys
 import warnings
 from pathlib import Path
@@ -77,8 +78,9 @@ def make_driver(led=None):
 
 
 def main():
-    port = int(sys.argv[1]) if len(sys.argv) > 1 else 7624
-    IPyServer(make_driver(), host="localhost", port=port).run()
+    parser = argparse.ArgumentParser(description="Serve an example.")
+    parser.add_argument("port", nargs="?", type=int, default=7624, help="default: 7624")
+    IPyServer(make_driver(), host="localhost", port=parser.parse_args().port).run()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ Each class says what its hardware does; names, limits, states and the connection
 KStars takes them as a focuser, a filter wheel and a light box.
 """
 
+import argparse
 import asyncio
 import sys
 from pathlib import Path
@@ -65,8 +66,9 @@ def make_driver():
 
 
 def main():
-    port = int(sys.argv[1]) if len(sys.argv) > 1 else 7624
-    IPyServer(make_driver(), host="localhost", port=port).run()
+    parser = argparse.ArgumentParser(description="Serve an example.")
+    parser.add_argument("port", nargs="?", type=int, default=7624, help="default: 7624")
+    IPyServer(make_driver(), host="localhost", port=parser.parse_args().port).run()
 
 
 if __name__ == "__main__":

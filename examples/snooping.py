@@ -8,6 +8,7 @@ They know each other only by name, and need not run in one process, or on one ma
 nothing for too long, the roof closes as well.
 """
 
+import argparse
 import asyncio
 import sys
 from pathlib import Path
@@ -144,8 +145,9 @@ def make_drivers(period=0.2):
 
 
 def main():
-    port = int(sys.argv[1]) if len(sys.argv) > 1 else 7624
-    IPyServer(*make_drivers(), host="localhost", port=port).run()
+    parser = argparse.ArgumentParser(description="Serve an example.")
+    parser.add_argument("port", nargs="?", type=int, default=7624, help="default: 7624")
+    IPyServer(*make_drivers(), host="localhost", port=parser.parse_args().port).run()
 
 
 if __name__ == "__main__":

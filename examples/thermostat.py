@@ -7,6 +7,7 @@
 The room is simulated. It warms up quickly, so that you can watch.
 """
 
+import argparse
 import asyncio
 import sys
 from pathlib import Path
@@ -78,8 +79,9 @@ def make_driver(period=0.5):
 
 
 def main():
-    port = int(sys.argv[1]) if len(sys.argv) > 1 else 7624
-    IPyServer(make_driver(), host="localhost", port=port).run()
+    parser = argparse.ArgumentParser(description="Serve an example.")
+    parser.add_argument("port", nargs="?", type=int, default=7624, help="default: 7624")
+    IPyServer(make_driver(), host="localhost", port=parser.parse_args().port).run()
 
 
 if __name__ == "__main__":

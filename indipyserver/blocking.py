@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import signal
 import sys
@@ -24,6 +25,7 @@ class BlockingServer(ServerSettings):
     """The base of a server: :meth:`run`, for programs that do nothing else."""
 
     started: RunEvent
+    port: Any
     shutdown_grace: Any
     devices: dict[str, Any]
 
@@ -57,7 +59,10 @@ class BlockingServer(ServerSettings):
         try:
             await self.asyncrun()
         except OSError as error:  # any other failure does not concern this server's port or host
-            raise SystemExit(error.strerror or str(error)) from None
+            text = error.strerror or str(error)
+            if error.errno == errno.EADDRINUSE and f" port {self.port}:" in text:  # not a local socket
+                text += "; to use another port: IPyServer(..., port=PORT)"
+            raise SystemExit(text) from None
         finally:
             announcing.cancel()
             Watchdog(logger, float(self.shutdown_grace)).start()

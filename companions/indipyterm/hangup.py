@@ -30,6 +30,8 @@ LAST: Final = 1.0
 """Seconds for the final output."""
 OLD_CLICK: Final = re.compile(rb"\x1b\[M[\x20-\xff]{3}")
 _HALF_A_CLICK: Final = re.compile(rb"\x1b\[M[\x20-\xff]{0,2}\Z")
+ALT_DIGIT: Final = re.compile(rb"\x1b([0-9])")
+"""As almost all terminals send it; Textual would take it for what a Mac types then, such as the sign for pounds."""
 
 
 class Outlet:
@@ -206,7 +208,7 @@ def driver_of(found: type[Driver]) -> type[Driver]:
 
 class _Decoder(codecs.getincrementaldecoder("utf-8")):  # type: ignore[misc]
     """Keys, also of old terminals: letters of another encoding are replaced, and mouse clicks, which may be any bytes,
-    dropped: Textual has no use for them, and would take them for keys."""
+    dropped: Textual has no use for them, and would take them for keys. Alt and a digit are that, and no letter."""
 
     def __init__(self) -> None:
         super().__init__("replace")
@@ -216,7 +218,8 @@ class _Decoder(codecs.getincrementaldecoder("utf-8")):  # type: ignore[misc]
         data = OLD_CLICK.sub(b"", self._half + data)
         half = _HALF_A_CLICK.search(data)
         self._half = half[0] if half is not None else b""
-        return str(super().decode(data.removesuffix(self._half), final))
+        whole = ALT_DIGIT.sub(lambda found: b"\x1b[%d;3u" % found[1][0], data.removesuffix(self._half))
+        return str(super().decode(whole, final))
 
 
 def _draw(loop: asyncio.AbstractEventLoop, app: Any) -> None:

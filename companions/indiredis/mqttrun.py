@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from indipyclient.client import Client
 
@@ -24,9 +25,15 @@ from .run import STARTED, Ready, Telling, asking, following, serve_redis, until
 from .servers import IndiServer, MQTTOptions, MQTTServer, RedisServer
 from .sources import Driver, client_of, driver_hub, server_client
 
+if TYPE_CHECKING:
+    from indipyserver import IPyServer
+
 __all__ = ["run_driverstomqtt", "run_inditomqtt", "run_mqtttoport", "run_mqtttoredis"]
 
 logger = logging.getLogger("indiredis")
+
+_PATIENCE: Final = 1.0
+"""How many seconds a port for clients waits for the broker before it opens without it."""
 
 
 async def run_inditomqtt(
@@ -192,9 +199,17 @@ async def run_mqtttoport(
         server.add_remote(
             "127.0.0.1", inlet.sockets[0].getsockname()[1], blob_enable=True, backoff=Backoff(0.25, 2.0, 10.0)
         )
-        await until(stop, broker.run(), listener.pump(), server.asyncrun(), _when(listener.ready, ready))
+        await until(stop, broker.run(), listener.pump(), _serve(server, listener), _when(listener.ready, ready))
     finally:
         inlet.close()
+
+
+async def _serve(server: IPyServer, listener: Listener) -> None:
+    """The server waits a moment for the broker, so that its link to it does not begin with a failure."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_PATIENCE):
+            await listener.broker_up()
+    await server.asyncrun()
 
 
 def _listening(server: MQTTServer, topics: Topics, options: MQTTOptions | None) -> tuple[Broker, Listener]:

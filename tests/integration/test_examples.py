@@ -46,6 +46,14 @@ async def blob_of(client, device, name, timeout=10):
     return data, blob.get("format")
 
 
+def test_a_port_that_is_none_is_a_sentence():
+    for name in SERVED:
+        command = [sys.executable, str(ROOT / "examples" / f"{name}.py"), "abc"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 2
+        assert done.stderr.endswith(f"{name}.py: error: argument port: invalid int value: 'abc'\n")
+
+
 # The LED
 
 

@@ -80,7 +80,8 @@ async def test_a_port_that_is_taken_is_one_line(tmp_path):
         port = other.getsockname()[1]
         status, said, _ = await ended(tmp_path, f"IPyServer(driver, host='127.0.0.1', port={port}).run()")
     assert status == 1
-    assert said == f"cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+    taken = f"cannot listen on 127.0.0.1 port {port}: Address already in use"
+    assert said == f"{taken}; to use another port: IPyServer(..., port=PORT)\n"
 
 
 @asynchronous

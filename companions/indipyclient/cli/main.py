@@ -94,7 +94,9 @@ def common(verb: str, description: str, examples: str) -> argparse.ArgumentParse
         epilog=f"examples:\n{examples}\n\n{EPILOG}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    found.add_argument("-s", "--server", metavar="SERVER", default="", help="which server (default: localhost:7624)")
+    found.add_argument(
+        "-s", "--server", "--host", metavar="SERVER", default="", help="which server (default: localhost:7624)"
+    )
     found.add_argument("-p", "--port", type=int, default=None, help="port, if SERVER has none (default: 7624)")
     found.add_argument("--tls", action="store_true", help="use TLS, with the certificates this machine trusts")
     found.add_argument("--ca", metavar="FILE", help="use TLS, and trust this certificate")

@@ -54,5 +54,6 @@ def told(work: Callable[[], int]) -> int:
         say(str(error))
         return Status.NOT_FOUND
     except (BadValue, NotWritable, WrongKind, ValueError, OSError) as error:
-        say(str(error))
+        named = isinstance(error, OSError) and error.filename is not None and error.strerror
+        say(f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and named else str(error))
         return Status.TROUBLE

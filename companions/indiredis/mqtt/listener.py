@@ -72,6 +72,10 @@ class Listener:
         broker.on_down = self._broker_down
         broker.on_refused = self._say
 
+    async def broker_up(self) -> None:
+        """Wait until the broker is within reach."""
+        await self._up.wait()
+
     # Links
 
     async def connect(self) -> Link:

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 
 from indipyclient import Client
 
@@ -12,4 +13,5 @@ async def main():
         await client.save_blobs("images", "Camera", "CCD1", saved=tell)
 
 
-asyncio.run(main())
+with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends it
+    asyncio.run(main())

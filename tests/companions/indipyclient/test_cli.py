@@ -436,8 +436,14 @@ def test_a_port_that_is_none_is_status_2(port, arguments, capsys, monkeypatch):
     assert re.fullmatch(r"indipyclient: .*not a port.* use 1 to 65535\n", capsys.readouterr().err)
 
 
-def test_a_server_that_is_none_is_status_2(capsys):
-    assert main(["get", "-s", "localhost:abc"]) == 2
+def test_a_recording_that_is_not_there_is_named(tmp_path, capsys):
+    assert main(["replay", str(tmp_path / "no.indi")]) == 2
+    assert capsys.readouterr().err == f"indipyclient: {tmp_path / 'no.indi'}: No such file or directory\n"
+
+
+@pytest.mark.parametrize("option", ["-s", "--server", "--host"])
+def test_a_server_that_is_none_is_status_2(option, capsys):
+    assert main(["get", option, "localhost:abc"]) == 2
     assert capsys.readouterr().err == (
         "indipyclient: not the address of a server: 'localhost:abc'; write host:port or [IPv6]:port\n"
     )
@@ -788,7 +794,7 @@ async def test_a_blob_that_cannot_be_written_is_told_and_costs_no_other(tmp_path
             await link.expect(match("enableBLOB"), timeout=15)
             await link.send("".join(map(shot, (b"a", b"bad", b"b", b"c"))))
             assert await program.wait(30) == 2
-            assert f"No space left on device: '{tmp_path}'" in program.stderr()
+            assert f"{tmp_path}: No space left on device" in program.stderr()
         assert sorted(path.read_bytes() for path in tmp_path.iterdir()) == [b"a", b"b", b"c"]
 
 

@@ -38,6 +38,16 @@ async def port_to(mqtt, name="port1", **more):
 
 
 @asynchronous
+async def test_a_port_does_not_begin_with_a_lost_connection(caplog):
+    one = Counter("One")
+    async with broker_running() as (mqtt, _), running_server(one) as server, site(server, "site1", mqtt):
+        async with port_to(mqtt) as port, watching(port) as client:
+            await client.wait_device("One")
+            said = [record.getMessage() for record in caplog.records if record.name == "indipyserver.remote"]
+    assert [text.partition(" 127")[0] for text in said] == ["Attempting to connect to", "Connected to"]
+
+
+@asynchronous
 async def test_two_sites_one_redis_and_one_port(tmp_path):
     one, two = Counter("One"), Counter("Two")
     async with broker_running() as (mqtt, _), redis_running() as redis:
