@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,17 @@ from .model.commands import LARGEST
 from .model.model import Change, What
 from .streams import Lost, Tap
 
-__all__ = ["BlobSink", "ReceivedBlob", "bytes_of", "safe_name", "safe_suffix", "save_each", "take_piece", "write_new"]
+__all__ = [
+    "BlobSink",
+    "ReceivedBlob",
+    "bytes_of",
+    "safe_name",
+    "safe_suffix",
+    "save_each",
+    "take_piece",
+    "until_over",
+    "write_new",
+]
 
 logger = logging.getLogger("indipyclient")
 
@@ -192,6 +202,19 @@ def _too_large(name: str) -> BadValue:
 def _open_at_once(path: str, flags: int) -> int:
     """Open without waiting until somebody writes, as opening a pipe would."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+@contextlib.contextmanager
+def until_over(saving: set[asyncio.Future[None]]) -> Iterator[None]:
+    """Add something to these that is done when the block is over."""
+    over = asyncio.get_running_loop().create_future()
+    saving.add(over)
+    try:
+        yield
+    finally:
+        saving.discard(over)
+        if not over.done():
+            over.set_result(None)
 
 
 async def save_each(

@@ -19,7 +19,7 @@ from indipydriver.protocol.messages import AnyMessage, GetProperties
 from indipydriver.protocol.tags import BlobMode, State
 
 from .addresses import PORT, parse_endpoint
-from .blobs import BlobSink, ReceivedBlob, save_each
+from .blobs import BlobSink, ReceivedBlob, save_each, until_over
 from .commanding import Outcome, carry_out
 from .connect import Connect, connector
 from .engine import IDLE, UNANSWERED, Engine
@@ -147,10 +147,7 @@ class Client:
             raise
 
     async def aclose(self) -> None:
-        """End: readers end, and waiting calls fail.
-
-        What has been sent goes out first, if the server takes it, and :meth:`save_blobs` writes what has been received.
-        """
+        """End: readers end, waiting calls fail; what was sent goes out, and :meth:`save_blobs` writes what it has."""
         task, self._task = self._task, None
         if task is None:
             return
@@ -160,8 +157,7 @@ class Client:
         finally:
             for stream in list(self._streams):
                 stream.close()
-        if self._saving:
-            await asyncio.wait(self._saving)
+        await asyncio.gather(*self._saving)
 
     async def __aenter__(self) -> Client:
         await self.start()
@@ -503,10 +499,5 @@ class Client:
             OSError: A file cannot be written.
         """
         async with self.blobs(device, name) as stream:
-            over = asyncio.get_running_loop().create_future()
-            self._saving.add(over)
-            try:
+            with until_over(self._saving):
                 return await save_each(stream, folder, saved, count)
-            finally:
-                self._saving.discard(over)
-                over.set_result(None)
