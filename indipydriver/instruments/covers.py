@@ -103,7 +103,8 @@ class DustCap(Instrument):
 class LightBox(Instrument):
     """A light for flat fields. Override :meth:`set_light`; and :meth:`set_brightness`, if it can be dimmed.
 
-    Clients may set a brightness for each filter of the wheel in ACTIVE_DEVICES; it is applied when the wheel turns.
+    Clients may set a brightness for each filter of the wheel in ACTIVE_DEVICES; it is applied when the wheel turns,
+    and when the light first sees at which filter it is.
 
     Attributes:
         brightest: The largest value for the brightness.

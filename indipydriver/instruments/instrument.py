@@ -59,6 +59,7 @@ class Instrument(Parts):
         self._restored = asyncio.Event()  # what is saved of what is always defined
         self._is_restored = False  # the rest of it
         self._was_lost = False  # since its properties were last defined
+        self._is_losing = False  # it is known to be lost, and about to be disconnected
         if self.connections:
             self._general_group = "Connection"
         super().__init__(devicename, vectors, **devicedata)
@@ -283,7 +284,7 @@ class Instrument(Parts):
 
     async def _go_up(self) -> None:
         """Report that it is connected, then define its properties."""
-        self._is_up = True
+        self._is_up, self._is_losing = True, False
         await self._send("CONNECTION", State.OK)
         for bound in self._operating():
             if bound.is_shown and self._is_up:
@@ -345,6 +346,7 @@ class Instrument(Parts):
                 return
             stopped = self._operations.about()
             await self._stop_all_that_runs()
+            self._is_losing = False
             for one in self._everything():
                 one._after_interruption()
             closed: list[Instrument] = []
@@ -394,7 +396,8 @@ class Instrument(Parts):
         """The hardware is lost."""
         if self.whole is not self:
             self.whole._lose(error)
-        elif self._is_up:
+        elif self._is_up and not self._is_losing:
+            self._is_losing = True
             self.error(f"The connection is lost: {words_of(error)}")
             self._operations.spawn(self._go_down(State.ALERT))
 
@@ -467,7 +470,7 @@ class Instrument(Parts):
     def _reset(self) -> None:
         """Reset it to the state before it was first connected."""
         self._restored = asyncio.Event()
-        self._is_restored = self._is_up = self._was_lost = False
+        self._is_restored = self._is_up = self._was_lost = self._is_losing = False
         self._hide_all()
         self._choose("CONNECTION", "DISCONNECT")
         self._vector("CONNECTION").state = State.IDLE

@@ -17,6 +17,7 @@ BAUD_RATES: Final = (9600, 19200, 38400, 57600, 115200, 230400)
 _LONGEST_ANSWER: Final = 1 << 20
 _MOST_UNREAD: Final = 16 << 20
 _MOST_LATE: Final = 16  # answers for which nobody waits any more
+_OPEN_TRIES, _OPEN_PAUSE = 10, 0.1  # attempts to open a port that another has open, and seconds between them
 _PAUSE: Final = 1.0  # seconds within which the next answer comes, if one was late
 
 
@@ -217,12 +218,19 @@ async def open_serial(port: str, baud: int) -> Line:
     except OSError as error:
         raise OSError(f"{port} cannot be opened: {error.strerror}") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:  # each would take answers for the other
+        for left in reversed(range(_OPEN_TRIES)):  # one that ends may just be closing it
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:  # each would take answers for the other
+                if not left:
+                    raise OSError(f"{port} is in use by another driver") from None
+                await asyncio.sleep(_OPEN_PAUSE)
+            except OSError:  # not every platform can lock it
+                break
+    except BaseException:
         os.close(descriptor)
-        raise OSError(f"{port} is in use by another driver") from None
-    except OSError:
-        pass  # not every platform can lock it
+        raise
     other = -1
     try:
         tty.setraw(descriptor)

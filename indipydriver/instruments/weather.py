@@ -138,6 +138,12 @@ class WeatherStation(Place):
         self._is_silent = False
         await super()._prepare()
 
+    def _after_interruption(self) -> None:
+        self._all_lights(State.IDLE)  # it may take long to close it
+        for name in (_STATUS, _SAFETY):
+            self._updates.put(self._vector(name), "")
+        super()._after_interruption()
+
     # --- reading ---
 
     def _start_loops(self) -> None:

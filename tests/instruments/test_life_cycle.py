@@ -539,7 +539,7 @@ async def test_a_coroutine_that_never_returns_is_named(caplog, monkeypatch):
     assert "(connect)" in text
 
 
-@pytest.mark.parametrize("kind", ["every", "weather", "gps", "poll"])
+@pytest.mark.parametrize("kind", ["every", "weather", "gps", "poll", "all"])
 @driver_test
 async def test_the_loss_of_the_hardware_is_reported_once(kind):
     class Lost:
@@ -571,7 +571,11 @@ async def test_the_loss_of_the_hardware_is_reported_once(kind):
         async def poll(self):
             self.look()
 
-    device = {"every": Periodic, "weather": Station, "gps": Receiver, "poll": Polled}[kind]()
+    class Everything(Periodic, Station, Polled):
+        pass
+
+    kinds = {"every": Periodic, "weather": Station, "gps": Receiver, "poll": Polled, "all": Everything}
+    device = kinds[kind]()
     async with Session(device) as client:
         await client.connect()
         if kind == "gps":

@@ -405,3 +405,22 @@ async def test_hardware_that_was_without_power_is_not_told_what_nobody_has_set(h
         await client.until("CONNECTION", "Alert", 5)
         await client.connect()
         assert device.log.count(("reverse", True)) == 2
+
+
+@driver_test
+async def test_the_weather_is_not_safe_while_a_station_that_was_lost_is_being_closed():
+    class Hanging(Station):
+        async def disconnect(self):
+            await asyncio.sleep(30)
+
+    async with Session(Hanging()) as client:
+        device = await client.connect()
+        await client.until("SAFETY_STATUS", "Ok")
+        device.is_lost = True
+        await client.advance(3)
+        for name in ("SAFETY_STATUS", "WEATHER_STATUS"):
+            assert client.state(name) == "Idle"
+            assert set(client.values(name).values()) == {"Idle"}
+        await client.until("CONNECTION", "Alert", 60)
+        await client.connect()
+        await client.until("SAFETY_STATUS", "Ok", 3)
