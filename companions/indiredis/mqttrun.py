@@ -9,6 +9,7 @@ import os
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from indipyclient.addresses import Endpoint
 from indipyclient.client import Client
 
 from .answering import Answering
@@ -155,7 +156,7 @@ async def run_mqtttoredis(
     logs = Logs(log_lengths, log_store)
     broker, listener = _listening(mqttserver, topics, options)
     telling = Telling()
-    client = client_of(listener.connect, f"{mqttserver.host}:{mqttserver.port}", telling.status)
+    client = client_of(listener.connect, Endpoint(mqttserver.host, mqttserver.port), telling.status)
     await serve_redis(
         client,
         telling,

@@ -45,7 +45,7 @@ def link_texts(before: Status | None, status: Status, where: str) -> list[str]:
 
 def client_of(
     connector: Connect,
-    where: str,
+    endpoint: Endpoint,
     on_status: OnStatus,
     on_message: OnMessage | None = None,
     *,
@@ -56,13 +56,14 @@ def client_of(
 
     Args:
         connector: Creates the link.
-        where: A description of the other end.
+        endpoint: Where the other end is, for messages.
         on_status: Called when the link has come or gone, with human-readable texts.
         on_message: Called with each message.
         idle: Seconds of silence after which the other end is tested.
         texts: Whether there are such texts.
     """
     client = Client(connect=connector, retry=Retry(0.5, 1.8, LONGEST_WAIT), idle=idle)
+    client.endpoint = endpoint
     client.model = Model(keep_blobs=False)
     last: Status | None = None
 
@@ -71,7 +72,7 @@ def client_of(
         if status.state is LinkState.CONNECTING:
             return
         before, last = last, status
-        found = link_texts(before, status, where) if texts else []
+        found = link_texts(before, status, str(endpoint)) if texts else []
         for text in found:
             logger.info("%s", text)
         on_status(status, found)
@@ -84,8 +85,7 @@ def client_of(
 def server_client(server: IndiServer, on_status: OnStatus, on_message: OnMessage | None = None) -> Client:
     """A client for an INDI server."""
     endpoint = Endpoint(server.host, server.port)
-    where = f"{server.host}:{server.port}"
-    return client_of(connector(endpoint), where, on_status, on_message, idle=20.0)
+    return client_of(connector(endpoint), endpoint, on_status, on_message, idle=20.0)
 
 
 def _program(driver: Driver) -> tuple[str, list[str]]:
@@ -140,7 +140,7 @@ async def driver_hub(
         for program, _ in programs:
             logger.info("Driver %s started", program)
         endpoint = Endpoint("", 0, name)
-        yield client_of(connector(endpoint), "the drivers", on_status, on_message, texts=False)
+        yield client_of(connector(endpoint), endpoint, on_status, on_message, texts=False)
     finally:
         server.shutdown()
         await asyncio.wait([running], timeout=10)

@@ -82,6 +82,7 @@ class Store:
         self._since = _now()
         self._token = secrets.token_hex(8)
         self._is_alone = True
+        self._alive = time.monotonic()  # when the last sign of life was sent
         self._told: deque[tuple[str | None, str]] = deque(maxlen=TOLD)
         self._shaken = False
         self._missed = 0  # changes that are in no log, and were not published
@@ -263,18 +264,19 @@ class Store:
         state, reason = self._status
         fields = ["state", state, "source", self._source, "since", self._since, "reason", reason]
         fields += ["bridge", self._token]
+        self._alive = time.monotonic()
         return [("HSET", self.keys.link, *fields), ("EXPIRE", self.keys.link, ALIVE)]
 
     async def _beat(self, link: RedisLink) -> bool:
         """Write a sign of life; False if redis has lost its data."""
-        last = ("HGET", self.keys.link, "bridge")
+        last, before = ("HGET", self.keys.link, "bridge"), self._alive
         who, *_, there = await link.transaction([last, *self._sign_of_life(), ("EXISTS", self.keys.devices)])
         if self._is_alone and isinstance(who, bytes) and who.decode(errors="replace") != self._token:
             self._is_alone = False
             text = f"Another bridge uses the prefix {self.keys.prefix} at this redis, too: it may do each command again"
             logger.warning("%s", text)
             self.tell(text)
-        if who is None:  # emptied, perhaps, and not all of it has been written again since
+        if who is None and time.monotonic() < before + ALIVE:  # emptied, perhaps, and only in part written again since
             return False
         return bool(there) == bool(len(self._feed.model)) or self._feed.model.rev > self._feed.rev
 

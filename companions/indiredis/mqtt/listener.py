@@ -82,13 +82,13 @@ class Listener:
         """A link for a client in this process.
 
         Raises:
-            ConnectionRefusedError: The broker is out of reach.
+            ConnectionError: The broker is out of reach.
         """
         try:
             async with asyncio.timeout(3):
                 await self._up.wait()
         except TimeoutError:
-            raise ConnectionRefusedError(f"no broker at {self._broker.where}: {self._broker.refused}") from None
+            raise ConnectionError(self._broker.refused or "the MQTT broker does not answer") from None
         ours, theirs = memory_pair("the client", f"MQTT at {self._broker.where}")
         self._use(ours)
         return theirs

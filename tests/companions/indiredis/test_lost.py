@@ -130,6 +130,21 @@ async def test_images_are_in_the_folder_if_the_bridge_ends_before_redis_comes_ba
 
 
 @asynchronous
+async def test_a_sign_of_life_that_was_late_is_no_loss(tmp_path, monkeypatch, caplog):
+    """As behind a large image on a slow line; everything would be written anew after each of them."""
+    monkeypatch.setattr(store_module, "ALIVE", 1)
+    monkeypatch.setattr(store_module, "HEARTBEAT", 1.2)
+    async with redis_running() as redis, running_server(Counter()) as server:
+        there, rconn = indiredis.indi_server("127.0.0.1", server.port), redis.rconn
+        async with bridge(indiredis.run_inditoredis, there, redis.server, blob_folder=tmp_path):
+            await soon(lambda: tools.properties(rconn, redis.server, "Counter"))
+            for _ in range(2):
+                await soon(lambda: not rconn.exists("indi_link"))
+                await soon(lambda: rconn.exists("indi_link"))
+    assert "redis has lost something" not in caplog.text
+
+
+@asynchronous
 async def test_what_redis_refuses_is_told(tmp_path):
     async with redis_running() as redis, scripted() as server:
         there, rconn = indiredis.indi_server("127.0.0.1", server.port), redis.rconn

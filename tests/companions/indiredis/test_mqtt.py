@@ -401,9 +401,10 @@ async def test_tls_and_a_password_from_a_file(tmp_path, caplog):
                 assert driver.got == ["3"]
         stop = asyncio.Event()
         there = indiredis.indi_server("127.0.0.1", server.port)
-        for wrong in (
-            indiredis.MQTTOptions(tls=True, password_file=tmp_path / "password"),  # nobody here knows this authority
-            indiredis.MQTTOptions(tls=trusting()),  # no password
+        for wrong, reason in (
+            # Nobody here knows this authority.
+            (indiredis.MQTTOptions(tls=True, password_file=tmp_path / "password"), "CERTIFICATE_VERIFY_FAILED"),
+            (indiredis.MQTTOptions(tls=trusting()), "Protocol error"),  # no password
         ):
             caplog.clear()
             task = asyncio.create_task(indiredis.run_inditomqtt(there, "site1", mqtt, stop, options=wrong))
@@ -412,4 +413,13 @@ async def test_tls_and_a_password_from_a_file(tmp_path, caplog):
             stop.set()
             await task
             stop.clear()
+            async with redis_running() as redis:
+                rs, more = redis.server, {"blob_folder": tmp_path / "blobs", "options": wrong}
+                task = asyncio.create_task(indiredis.run_mqtttoredis("web", mqtt, rs, stop, **more))
+                await soon(lambda: redis.rconn.exists("indi_link"))
+                told = re.compile(rf"127\.0\.0\.1:{mqtt.port}: .*{reason}")
+                await soon(lambda: told.search(redis.rconn.hget("indi_link", "reason").decode()), 10)
+                stop.set()
+                await task
+                stop.clear()
     gc.collect()  # here, where the warning is expected

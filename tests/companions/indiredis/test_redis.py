@@ -310,6 +310,7 @@ async def test_the_server_goes_and_comes_back_with_other_devices(tmp_path):
         async with bridge(indiredis.run_inditoredis, there, rs, blob_folder=tmp_path):
             await soon(lambda: "refused" in tools.last_message(rconn, rs))
             assert rconn.hget("indi_link", "state") == b"down"
+            assert f"nothing listens on 127.0.0.1:{port}" in rconn.hget("indi_link", "reason").decode()
             async with running(at(port, Counter("A"), Counter("B"))):
                 await soon(lambda: tools.devices(rconn, rs) == ["A", "B"])
                 assert rconn.hget("indi_link", "state") == b"up"
