@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Final
 from weakref import WeakSet
 
 from indipydriver.protocol.limits import Limits
@@ -42,8 +41,6 @@ from .streams import Cursor, Tap
 from .waiting import Where, settle, wait_device, wait_property
 
 __all__ = ["Client", "Outcome", "Stats"]
-
-_BLOBS_AT_ONCE: Final = 64
 
 
 class Client:
@@ -133,8 +130,7 @@ class Client:
         )
         if (said := self.on_message) is not None:
             engine.on_message = lambda message, size: said(message)
-        if self.on_status is not None:
-            engine.on_status = self.on_status
+        engine.on_status = self.on_status or engine.on_status
         self._task = asyncio.create_task(engine.run(), name=f"INDI client of {self.endpoint}")
         if not wait:
             return
@@ -148,12 +144,12 @@ class Client:
 
     async def aclose(self) -> None:
         """End: readers end, waiting calls fail; what was sent goes out, and :meth:`save_blobs` writes what it has."""
-        task, self._task = self._task, None
-        if task is None:
+        if (task := self._task) is None:
             return
+        self._task = None
         task.cancel()
         try:
-            await asyncio.gather(task, return_exceptions=True)
+            await asyncio.wait([task])
         finally:
             for stream in list(self._streams):
                 stream.close()
@@ -292,9 +288,9 @@ class Client:
 
     async def wait_link(self, connected: bool = True, *, timeout: float | None = None) -> bool:
         """Wait until the link is up, or down; False if it is not in time, or the client has ended."""
-        engine, model = self._running, self.model
-        await engine.until(lambda: model.connected is connected or engine.status.state is LinkState.CLOSED, timeout)
-        return model.connected is connected
+        engine = self._running
+        await engine.until(lambda: self.connected is connected or engine.status.state is LinkState.CLOSED, timeout)
+        return self.connected is connected
 
     # Commands
 
@@ -444,7 +440,7 @@ class Client:
         name: str | None = None,
         *,
         member: str | None = None,
-        limit: int = _BLOBS_AT_ONCE,
+        limit: int = 64,
         overflow: Overflow | str = Overflow.DROP_OLDEST,
     ) -> AsyncIterator[Tap[ReceivedBlob]]:
         """BLOBs as they arrive, requested while the block runs.
