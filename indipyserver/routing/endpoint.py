@@ -116,6 +116,13 @@ class Endpoint:
         exists = self.interest.exists
         return exists is None or device is None or exists(device)
 
+    def may_speak(self, frame: Frame) -> bool:
+        """May it send this, which only devices say?  If not, that is a complaint."""
+        if self.role is not Role.CLIENT and not self.rights.read_only and self.may_see(frame.device):
+            return True
+        self.complain(frame.tag.text, f"sent {frame.tag.text}, which it may not send: dropped")
+        return False
+
     def complain(self, kind: str, text: str, level: int = logging.WARNING) -> bool:
         """Count something it did wrong; True if it is the first of its kind, which is logged if `may_log` agrees."""
         count = self.complaints[kind] = self.complaints.get(kind, 0) + 1

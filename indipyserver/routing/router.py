@@ -29,7 +29,8 @@ from .endpoint import COMMANDERS, SERVERS, Delivery, E, Role
 from .onlyblobs import OnlyBlobs
 from .requests import Asking, requests_of, subject
 from .routes import EVERYBODY, Routes, bits_of, has_data
-from .ways import Takeovers, Ways, gives_way
+from .takeovers import Takeovers
+from .ways import Ways
 
 __all__ = ["Router"]
 
@@ -77,8 +78,7 @@ class Router(Generic[E]):
 
     def attach(self, endpoint: E) -> None:
         """Add an endpoint, which is interested in nothing yet."""
-        self._serial += 1
-        endpoint.serial = self._serial
+        endpoint.serial = self._serial = self._serial + 1
         self._routes.seat(endpoint)
         self.endpoints.append(endpoint)
         self._answers += 1
@@ -317,12 +317,10 @@ class Router(Generic[E]):
         record = self.devices.get(device)
         if record is not None and record.owner is source:  # what follows was asked when it became the owner
             return True
-        if not self._speak_or_refuse(source, frame) or source.only_device not in (None, device):
+        if not source.may_speak(frame) or source.only_device not in (None, device):
             return False
         way = hops_of(frame)
-        if claim and (
-            record is None or (gives_way(record, source, way) and (record.vacant or self._takeovers.allow(device)))
-        ):
+        if claim and (record is None or self._takeovers.may_take(device, record, source, way)):
             if not self.devices.has_room(source):
                 source.complain("devices", "defines more devices than are allowed: the new ones are dropped")
                 return False
@@ -337,19 +335,13 @@ class Router(Generic[E]):
                 out += self.site_message(told, about=(device,))
         return False
 
-    def _speak_or_refuse(self, source: E, frame: Frame) -> bool:
-        if source.role is not Role.CLIENT and not source.rights.read_only and source.may_see(frame.device):
-            return True
-        source.complain(frame.tag.text, f"sent {frame.tag.text}, which it may not send: dropped")
-        return False
-
     def _definition(self, source: E, frame: Frame, out: list[Delivery[E]]) -> tuple[E, ...]:
         _, device, name = frame.address
         if not device or not name:
             source.complain("nameless", f"sent a {frame.tag.text} without device or name: dropped")
             return ()
         if source.role in SERVERS and came_through(frame, self.name):
-            if self._speak_or_refuse(source, frame):
+            if source.may_speak(frame):
                 self._brought_back(source, device, out)
             return ()
         record = self.devices.get(device)
@@ -446,7 +438,7 @@ class Router(Generic[E]):
         if not device:  # "forget everything", which an endpoint can say only of its own devices
             if name:  # which of its devices is meant?
                 source.complain("nameless", "deleted a property without its device: dropped")
-            elif self._speak_or_refuse(source, frame):
+            elif source.may_speak(frame):
                 for owned in self.devices.shown_by(source):
                     out += self.route(source, [encode(DelProperty(owned))])
             return ()
@@ -460,9 +452,8 @@ class Router(Generic[E]):
             return ()  # in a loop of servers this is our own, which has come back
         self._note_answer(source, device, name)
         receivers = self._routes.wanting(frame.address, source)
-        asked: set[E] = set()
+        asked = self._asking.ask_refused(device, out) if name is None else set()
         if name is None:
-            asked = self._asking.ask_refused(device, out)
             self.devices.clear(device, keep=source.role is Role.DRIVER)
             self._routes.forget()
         elif (prop := self.devices.undefine(device, name)) is not None:
@@ -486,7 +477,7 @@ class Router(Generic[E]):
                     return ()
                 return self._ways.to_servers_and_others(frame, receivers, out)
             return self._ways.plainly(frame, receivers, out)
-        if not self._speak_or_refuse(source, frame):
+        if not source.may_speak(frame):
             return ()
         if source.only_device is not None:
             return ()  # a link for one device: messages without device arrive over other links

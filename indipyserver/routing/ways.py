@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final, Generic
+from typing import Generic
 
 from indipydriver.protocol.frame import Frame
 from indipydriver.protocol.via import with_via, without_via
 
-from .devices import DeviceRecord
-from .endpoint import Delivery, E, Role
+from .endpoint import Delivery, E
 from .routes import Routes
 
-__all__ = ["Takeovers", "Ways", "gives_way"]
-
-_MOST_TAKEOVERS: Final = 16
-_TAKEOVERS_TIME: Final = 60.0  # seconds
-_TAKEOVERS_REMEMBERED: Final = 1000  # devices
+__all__ = ["Ways"]
 
 
 class Ways(Generic[E]):
@@ -55,48 +49,3 @@ class Ways(Generic[E]):
             return receivers
         out.append(([plain], receivers))
         return ()
-
-
-def gives_way(record: DeviceRecord[E], source: E, way: Sequence[str]) -> bool:
-    """Does a device that another endpoint serves go to this one, which defines a device of the same name?
-
-    A device of a server above cannot be commanded from here, so one from below replaces it; but not if it is the same
-    one, which has come a longer way round: two servers that are connected to each other, below a third one, would take
-    it from each other for ever.
-    """
-    if source.role is Role.UPSTREAM:
-        return False
-    comes_round = way[:1] == record.way[:1] and len(way) > len(record.way) > 0
-    return record.vacant or (record.owner.role is Role.UPSTREAM and not comes_round)
-
-
-class Takeovers:
-    """Limits how often devices are taken from servers above for those below.
-
-    Where a server above and one below have devices of the same name, and a driver snoops on it, each deletion may be
-    answered with a definition: it would go on for ever.
-
-    Args:
-        clock: The time in seconds, from any starting point.
-    """
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._taken: dict[str, tuple[float, int]] = {}  # by device: since when, and how often
-
-    def forget(self) -> None:
-        """Forget all devices, because everybody has gone."""
-        self._taken.clear()
-
-    def allow(self, device: str) -> bool:
-        """Count one; False if this device has been taken too often in the last minute."""
-        now = self._clock()
-        since, count = self._taken.get(device, (now, 0))
-        if now - since >= _TAKEOVERS_TIME:
-            since, count = now, 0
-        if count >= _MOST_TAKEOVERS:
-            return False
-        if len(self._taken) >= _TAKEOVERS_REMEMBERED:
-            self._taken.clear()
-        self._taken[device] = since, count + 1
-        return True
