@@ -24,11 +24,14 @@ from indipydriver.protocol.values import inflate, parse_timestamp
 from .errors import BadValue
 from .model.commands import LARGEST
 from .model.model import Change, What
+from .model.properties import Key
 from .streams import Lost, Tap
 
 __all__ = [
     "BlobSink",
     "ReceivedBlob",
+    "blobs_of",
+    "brings_blobs_of",
     "bytes_of",
     "safe_name",
     "safe_suffix",
@@ -290,7 +293,7 @@ class BlobSink:
         return self._stream.holds_up
 
     def put(self, change: Change, size: int) -> None:
-        for blob in _blobs_of(change):
+        for blob in blobs_of(change):
             if self._member in (None, blob.member):
                 self._stream.put(blob, len(blob.data))
 
@@ -298,7 +301,15 @@ class BlobSink:
         self._stream.close()
 
 
-def _blobs_of(change: Change) -> list[ReceivedBlob]:
+def brings_blobs_of(message: object) -> Key | None:
+    """The property of which a message brings BLOBs; None if it brings none."""
+    if isinstance(message, SetVector) and message.kind is VectorKind.BLOB:
+        return message.device, message.name
+    return None
+
+
+def blobs_of(change: Change) -> list[ReceivedBlob]:
+    """What a change of a property has brought."""
     message = change.message
     if change.what is not What.SET or not isinstance(message, SetVector) or message.kind is not VectorKind.BLOB:
         return []

@@ -29,8 +29,8 @@ from indipyclient import (
     VectorKind,
     What,
 )
+from indipyclient.blobs import blobs_of, brings_blobs_of
 from indipyclient.model.properties import Key
-from indipydriver.protocol.messages import AnyMessage, OneBlob, SetVector
 
 from .disk import GRACE, Disk
 from .histories import Gap, Histories, NumberKey
@@ -235,36 +235,30 @@ class Site:
                 self.alerts_rev = model.rev
         self.histories.keep(lambda device, name: model.get(device, name) is not None)
 
-    def _heard(self, folder: Path, message: AnyMessage) -> None:
+    def _heard(self, folder: Path, message: object) -> None:
         """Begin to save the BLOBs of a property with its first one; called before the model knows of it."""
-        if type(message) is not SetVector or message.kind is not VectorKind.BLOB:
-            return
-        key = (message.device, message.name)
-        if key in self._savers or self.model.get(*key) is None:
+        key = brings_blobs_of(message)
+        if key is None or key in self._savers or self.model.get(*key) is None:
             return
         # A separate tap, which thousands of updates of other properties cannot fill.
         saving = self._save(folder, key, self.client.tap(*key, limit=_UNSAVED))
-        saver = self._savers[key] = asyncio.create_task(saving, name=f"web: BLOBs of {message.device}")
+        saver = self._savers[key] = asyncio.create_task(saving, name=f"web: BLOBs of {key[0]}")
         saver.add_done_callback(functools.partial(self._saved_all, key))
 
     async def _save(self, folder: Path, key: Key, tap: Tap[Change]) -> None:
         """Save the BLOBs of a property, until it is deleted, or the client ends."""
-        device, name = key
+        device, _ = key
         async with tap:
             async for change in tap:
                 if isinstance(change, Lost):
                     self.problem = f"{change.count} BLOBs of {device} came faster than they could be saved"
                     logger.error("%s", self.problem)
                     continue
-                message = change.message
                 if change.what is What.DELETED and self.model.get(*key) is None and not tap.waiting:
                     del self._savers[key]  # at once, as it may come again
                     return
-                if not isinstance(message, SetVector):
-                    continue
-                for one in message.members:
-                    if isinstance(one, OneBlob) and one.data:
-                        blob = ReceivedBlob(device, name, one.name, one.data, one.format, one.size, message.timestamp)
+                for blob in blobs_of(change):
+                    if blob.data:
                         await self._save_one(folder, blob)
 
     def _saved_all(self, key: Key, saver: asyncio.Task[None]) -> None:

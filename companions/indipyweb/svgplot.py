@@ -9,8 +9,6 @@ from typing import Final
 
 from indipyclient.model.history import Point
 
-from .histories import Gap
-
 __all__ = ["Line", "Plot", "nice_ticks", "plot_of", "points_since"]
 
 WIDTH: Final = 600
@@ -70,7 +68,7 @@ def nice_ticks(low: float, high: float) -> list[float]:
     return [float(f"{(first + n) * step:.12g}") for n in range(8) if (first + n) * step <= high + step * 1e-9]
 
 
-def points_since(points: Sequence[Point], begin: float, gaps: Sequence[Gap] = ()) -> list[Point]:
+def points_since(points: Sequence[Point], begin: float, gaps: Sequence[tuple[float, float]] = ()) -> list[Point]:
     """Those since a time, and the value at that time, if it is known: a number that does not change has no newer
     point."""
     before = [p for p in points if p.time < begin][-1:]
@@ -79,7 +77,7 @@ def points_since(points: Sequence[Point], begin: float, gaps: Sequence[Gap] = ()
 
 
 def plot_of(
-    numbers: Sequence[tuple[str, Sequence[Point], Sequence[Gap]]],
+    numbers: Sequence[tuple[str, Sequence[Point], Sequence[tuple[float, float]]]],
     now: float,
     seconds: float,
     *,
@@ -140,7 +138,7 @@ def _path(
     begin: float,
     seconds: float,
     bounds: tuple[float, float],
-    gaps: Sequence[Gap],
+    gaps: Sequence[tuple[float, float]],
 ) -> str:
     """Up and down in each column, level between them, and broken where the link was down."""
     columns: dict[int, tuple[float, float, float, float]] = {}
