@@ -6,19 +6,17 @@ import contextlib
 import io
 import os
 from collections.abc import Callable
-from threading import Lock, RLock
 from typing import Any, ClassVar, Final
-from weakref import WeakValueDictionary
 
 from .arguments import attribute, shown
 from .errors import DefinitionError, LocalProtocolError, NameTypeError, ValueFormatError
+from .locks import TOGETHER, open_files
 from .protocol.limits import Limits
 from .protocol.messages import DefMember, OneBlob
 from .protocol.tags import State, SwitchState
 from .protocol.values import file_format, format_number, getfloat, plain_number
 
 __all__ = [
-    "TOGETHER",
     "BLOBMember",
     "BLOBSource",
     "LightMember",
@@ -166,14 +164,6 @@ class _WordMember(PropertyMember):
         if not (isinstance(value, str) and value in self._words):
             raise ValueError(f"{self.name!r} must be one of {', '.join(self._words)}, not {value!r}")
         return as_text(value)
-
-
-TOGETHER: Final = RLock()
-"""Held while one switch is turned On and others Off, or several values are assigned, and while all are read to be sent:
-threads may assign, and so may a signal handler in between.
-"""
-if hasattr(os, "register_at_fork"):  # a forked process gets it from no other thread
-    os.register_at_fork(before=TOGETHER.acquire, after_in_parent=TOGETHER.release, after_in_child=TOGETHER.release)
 
 
 class SwitchMember(_WordMember):
@@ -346,29 +336,6 @@ def _source(value: object) -> str:
     return f"{value!r:.300}" if isinstance(value, (str, os.PathLike, io.IOBase)) else f"of type {type(value).__name__}"
 
 
-class _OpenFiles:
-    """Locks, so that only one thread at a time reads an open file: two vectors may share a file, and a cancelled send
-    leaves a thread that goes on reading.
-    """
-
-    def __init__(self) -> None:
-        self._begin()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._begin)
-
-    def _begin(self) -> None:
-        self._guard = Lock()
-        self._locks: WeakValueDictionary[int, Lock] = WeakValueDictionary()  # by id() of the file
-
-    def lock(self, file: object) -> Lock:
-        """The lock of a file, which lives as long as somebody uses it."""
-        with self._guard:
-            return self._locks.setdefault(id(file), Lock())
-
-
-_open_files: Final = _OpenFiles()
-
-
 class BLOBMember(PropertyMember):
     """A BLOB: bytes, a file, or where to find one.
 
@@ -430,7 +397,7 @@ class BLOBMember(PropertyMember):
         else:
             try:
                 if hasattr(value, "seek") and hasattr(value, "read"):
-                    with _open_files.lock(value):
+                    with open_files.lock(value):
                         value.seek(0)
                         data = value.read()
                 else:

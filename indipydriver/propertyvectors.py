@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from .arguments import Call, named, timestamp_string, word
 from .errors import LocalProtocolError
+from .locks import TOGETHER
 from .propertymembers import (
-    TOGETHER,
     BLOBMember,
     BLOBSource,
     LightMember,
@@ -31,7 +31,8 @@ from .protocol.tags import Permission, State, SwitchRule, VectorKind
 from .protocol.values import plain_number
 from .transport.outlet import Outlet
 from .transport.threads import LARGE_WORK, in_thread_if
-from .vectorbase import PropertyVector, ValueVector
+from .valuevector import ValueVector
+from .vectorbase import PropertyVector
 
 __all__ = [
     "BLOBVector",

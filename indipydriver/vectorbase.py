@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 from collections import UserDict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from .arguments import Call, attribute, named, seconds, word
-from .errors import DefinitionError, LocalProtocolError, NotRunning
+from .arguments import Call, attribute, seconds, word
+from .errors import DefinitionError, NotRunning
 from .fixed import listed
-from .propertymembers import TOGETHER, PropertyMember, as_text, check_name
+from .locks import TOGETHER
+from .propertymembers import PropertyMember, as_text, check_name
 from .protocol.encode import encode
 from .protocol.forms import Forms
 from .protocol.frame import Frame
-from .protocol.messages import DefVector, DelProperty, OneMember, SetVector
+from .protocol.messages import DefVector, DelProperty
 from .protocol.tags import Permission, State, SwitchRule, VectorKind
 from .protocol.values import format_timestamp
 from .shapes import DeviceLike, DriverLike, Sender
 from .transport.outlet import Outlet
 
-__all__ = [
-    "PropertyVector",
-    "ValueVector",
-]
-
-logger = logging.getLogger("indipydriver.propertyvectors")
+__all__ = ["PropertyVector"]
 
 
 class PropertyVector(UserDict[str, Any]):
@@ -379,129 +374,3 @@ class PropertyVector(UserDict[str, Any]):
     async def answer_command(self, state: State, message: str) -> None:
         """Tell clients the outcome of a command, with the present values."""
         raise NotImplementedError
-
-
-class ValueVector(PropertyVector):
-    """A vector whose updates hold values: all but BLOBs."""
-
-    async def send_setVector(
-        self,
-        message: str = "",
-        timestamp: datetime | None = None,
-        timeout: Any = None,
-        state: str | None = None,
-        allvalues: bool = True,
-    ) -> None:
-        """Send the values to the clients.
-
-        Args:
-            message: Human-readable text.
-            timestamp: By default, now.
-            timeout: By default, unchanged.
-            state: By default, unchanged.
-            allvalues: False: only members that have changed since they were last sent; and nothing
-                at all if none of them has, nor the state, timeout or message, and no client
-                waits for an answer to a command.
-
-        Raises:
-            ValueError: An argument is wrong; nothing has been changed or sent.
-            NotRunning: The driver does not run yet.
-        """
-        self._check_content()
-        await self._send_all(self._checked(message, timestamp, timeout, state), allvalues)
-
-    async def _send_all(self, call: Call, allvalues: bool = True) -> None:
-        outlet = self._outlet()
-        if self._is_enabled():
-            frame = None
-            with outlet.in_order:
-                with TOGETHER:
-                    members = [member for member in self.data.values() if allvalues or member.changed]
-                    if allvalues or members or self._is_commanded or self._is_news(call):
-                        frame = self._update_frame(members, call)
-                if frame is not None:
-                    outlet.emit(frame)
-            if frame is None and self.driver is not None and self.driver.debug_enable:
-                logger.debug("%s %s: nothing to send, because nothing has changed", self.devicename, self.name)
-        await outlet.pace()  # even if nothing has been sent: a loop may do nothing else
-
-    async def send_setVectorMembers(
-        self,
-        message: str = "",
-        timestamp: datetime | None = None,
-        timeout: Any = None,
-        state: str | None = None,
-        members: Sequence[str] = (),
-    ) -> None:
-        """Send some members to the clients; with none, only the state.
-
-        Args:
-            message: Human-readable text.
-            timestamp: By default, now.
-            timeout: By default, unchanged.
-            state: By default, unchanged.
-            members: Their names; unknown ones are ignored.
-
-        Raises:
-            ValueError: An argument is wrong; nothing has been changed or sent.
-            NotRunning: The driver does not run yet.
-        """
-        self._check_content()
-        call = self._checked(message, timestamp, timeout, state)
-        outlet = self._outlet()
-        if self._is_enabled():
-            with outlet.in_order:
-                with TOGETHER:
-                    frame = self._update_frame(named(self.data, members), call)
-                outlet.emit(frame)
-        await outlet.pace()
-
-    def _update_frame(self, members: Sequence[PropertyMember], call: Call) -> Frame:
-        """What is to be sent: encoding it may raise; only then is anything changed.
-
-        The flags are cleared first: what a thread assigns meanwhile belongs to the next send.
-        """
-        changed = [member for member in members if member.changed]
-        for member in changed:
-            member.changed = False
-        before = self._begin()
-        was_commanded, self._is_commanded = self._is_commanded, False
-        try:
-            frame = self._set_frame(self._in_order(members), call)
-        except BaseException:
-            for member in changed:
-                member.changed = True
-            self._give_up(before)
-            self._is_commanded = was_commanded or self._is_commanded
-            raise
-        self._apply(call)
-        return frame
-
-    def _set_frame(self, members: Sequence[PropertyMember], call: Call) -> Frame:
-        state, timeout = call.state or self._state, self._sent_timeout(call)
-        names = [member.name for member in members]
-        values = self._sent_values(members)
-        what = ("set", self.devicename, self.name, timeout, *names)
-
-        def message() -> SetVector:
-            assert self.devicename is not None
-            ones = tuple([OneMember(name, value) for name, value in zip(names, values, strict=True)])
-            return SetVector(
-                self.vectorkind, self.devicename, self.name, ones, state, timeout, call.timestamp, call.message
-            )
-
-        return self._forms.encode(what, state, call.timestamp, call.message, values, message)
-
-    def _in_order(self, members: Sequence[PropertyMember]) -> Sequence[PropertyMember]:
-        """The members in the order in which they are sent."""
-        return members
-
-    async def answer_command(self, state: State, message: str) -> None:
-        call = self._checked(message, None, None, state)
-        try:
-            await self._send_all(call)
-        except LocalProtocolError:  # a value cannot be sent, but clients must get an answer
-            outlet = self._outlet()
-            with outlet.in_order:
-                outlet.emit(self._update_frame((), call))
-            await outlet.pace()

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Final
 from ..protocol.tags import State
 from ..standard import INTERFACES, Interface, find
 from .backlash import Backlash
-from .operations import End, Refused
-from .parking import Parking
+from .operations import End, Operation, Refused
 from .propertydevice import Bound
+from .shutter import MOVED_BY_PARKING, SHUTTER, Shutter
 from .slaving import Slaving
 from .standarddevice import optional
 from .standardvectors import make_vector, on_circle, set_limits
@@ -21,16 +21,14 @@ __all__ = ["Dome"]
 _ABS, _ABS_MEMBER = "ABS_DOME_POSITION", "DOME_ABSOLUTE_POSITION"
 _REL, _REL_MEMBER = "REL_DOME_POSITION", "DOME_RELATIVE_POSITION"
 _MOTION, _CW, _CCW = "DOME_MOTION", "DOME_CW", "DOME_CCW"
-_SHUTTER, _OPEN, _CLOSE = "DOME_SHUTTER", "SHUTTER_OPEN", "SHUTTER_CLOSE"
-_ABORT, _SYNC, _PARK, _POLICY = "DOME_ABORT_MOTION", "DOME_SYNC", "DOME_PARK", "DOME_SHUTTER_PARK_POLICY"
+_ABORT, _SYNC, _PARK = "DOME_ABORT_MOTION", "DOME_SYNC", "DOME_PARK"
 _SPEED, _RPM, _LOCK = "DOME_SPEED", "DOME_SPEED_VALUE", "MOUNT_POLICY"
 _PLACE, _OPTION = "DOME_PARK_POSITION", "DOME_PARK_OPTION"
 _AZIMUTH_DIGITS: Final = 4  # of an azimuth
 _MOUNT_PARK: Final = ("ACTIVE_TELESCOPE", "TELESCOPE_PARK")
-_LEFT: Final = "The dome is being parked, or unparked."
 
 
-class Dome(Parking, Slaving, Backlash):
+class Dome(Shutter, Slaving, Backlash):
     """A dome that turns: override :meth:`turn_to`. Or a roof: override :meth:`open_roof` and :meth:`close_roof`.
 
     Azimuths are degrees from the north through the east. A dome that turns can follow the mount in ACTIVE_DEVICES: the
@@ -48,7 +46,6 @@ class Dome(Parking, Slaving, Backlash):
 
     interface = Interface.DOME
     park_azimuth: ClassVar[float] = 0.0
-    shutter_needs_park: ClassVar[bool] = False
     fastest: ClassVar[float] = 10.0
     partners: ClassVar[Mapping[str, tuple[str, ...]]] = {"ACTIVE_TELESCOPE": ("TELESCOPE_PARK",)}
     _park, _park_place, _park_option, _park_what = _PARK, _PLACE, _OPTION, "dome"
@@ -71,14 +68,6 @@ class Dome(Parking, Slaving, Backlash):
     @optional
     async def close_roof(self) -> None:
         """Close the roof; return when it is closed."""
-
-    @optional
-    async def open_shutter(self) -> None:
-        """Open the shutter; return when it is open."""
-
-    @optional
-    async def close_shutter(self) -> None:
-        """Close the shutter; return when it is closed."""
 
     @optional
     async def abort(self) -> None:
@@ -105,35 +94,19 @@ class Dome(Parking, Slaving, Backlash):
             self._operations.progressed(_PARK)
             self._operations.progressed(_REL)
 
-    @property
-    def shutter_open(self) -> bool | None:
-        """Whether the shutter is open; None: in between, or not known."""
-        chosen = self._chosen(_SHUTTER)
-        known = chosen is not None and self._vector(_SHUTTER).state == State.OK
-        return chosen == _OPEN if known else None
-
-    @shutter_open.setter
-    def shutter_open(self, is_open: bool | None) -> None:
-        state = State.IDLE if is_open is None else State.OK
-        self._put(_SHUTTER, {_OPEN: is_open is True, _CLOSE: is_open is False}, state)
-
     # --- its properties ---
 
     _is_turning = False  # it turns, by start_turning(), until it is stopped
-    _holds_shutter = False  # parking or unparking opens or closes the shutter
-    _has_begun_to_close = False  # whether the shutter has, since the dome was told to park
 
     def _standard(self) -> list[Bound]:
         self._require("turn_to", "open_roof")
         turns = self._implements("turn_to")
         if not turns:
             self._require("close_roof")
-        shutter = self._implements("open_shutter") and self._implements("close_shutter")
         moves = self._on_dome_motion if not turns or self._implements("start_turning") else self._refuse_motion
         table = Interface.DOME
         names: list[tuple[str, Any, bool, dict[str, Any]]] = [
-            (_SHUTTER, self._on_shutter, shutter, {}),
-            (_POLICY, partial(self._store, _POLICY), shutter, {"permanent": True}),
+            *self._shutter_rows(),
             (_MOTION, moves, True, {}),
             (_REL, self._on_dome_relative, turns, {}),
             (_ABS, self._on_dome_absolute, True, {"shown": turns}),
@@ -167,26 +140,20 @@ class Dome(Parking, Slaving, Backlash):
     def _park_here(self) -> tuple[float, ...]:
         return (self.azimuth,)
 
+    def _shutter_waits_for(self) -> list[Operation]:
+        return self._operations.running(_ABORT, _MOTION)
+
     def _check_park_option(self) -> None:
         super()._check_park_option()
         if self._is_turning or any(name in self._operations for name in (_ABS, _REL, _MOTION)):
             raise Refused("The dome moves")
 
     def _after_interruption(self) -> None:
-        if self._has(_SHUTTER) and self._vector(_SHUTTER).state != State.OK:  # half-way, or it has failed
-            self._choose(_SHUTTER, None)
         if not self._is_turning:
             self._choose(_MOTION, None)
         super()._after_interruption()
 
-    def _forget(self) -> None:
-        if self._has(_SHUTTER):
-            self._choose(_SHUTTER, None)
-        super()._forget()
-
     async def _prepare(self) -> None:
-        if self._has(_SHUTTER):
-            self._bound[_SHUTTER].state = State.IDLE if self._chosen(_SHUTTER) is None else State.OK
         self._choose(_MOTION, None)
         self._is_turning = False
         if self._has(_SPEED):
@@ -195,8 +162,6 @@ class Dome(Parking, Slaving, Backlash):
 
     async def _after_definitions(self) -> None:
         await self._send(_PARK, self._park_state())
-        if self._has(_SHUTTER):
-            await self._send(_SHUTTER)
         await super()._after_definitions()
 
     # --- turning ---
@@ -205,7 +170,7 @@ class Dome(Parking, Slaving, Backlash):
         if self._is_parked:
             raise Refused("Please unpark the dome before issuing any motion commands.")
         if _PARK in self._operations:
-            raise Refused(_LEFT)
+            raise Refused(MOVED_BY_PARKING)
         if self._keeps_place():
             raise Refused("The shutter moves, and has power only here.")
         if not by_hand and (self._is_turning or _MOTION in self._operations):
@@ -298,9 +263,9 @@ class Dome(Parking, Slaving, Backlash):
     async def _halt(self, name: str) -> None:
         """Stop all motion because of a command for a property, and report the outcome."""
         told = [other for other in (_ABS, _REL, _MOTION) if other != name and self._vector_is_busy(other)]
-        parking, shutter = _PARK in self._operations, _SHUTTER in self._operations
+        parking, shutter = _PARK in self._operations, SHUTTER in self._operations
         is_led = parking or _ABS in self._operations or _REL in self._operations
-        after = self._abandon(_ABS, _REL, _MOTION, _PARK, _SHUTTER)
+        after = self._abandon(_ABS, _REL, _MOTION, _PARK, SHUTTER)
         if name == _ABORT or is_led:
             self._follow_no_more()
 
@@ -318,9 +283,9 @@ class Dome(Parking, Slaving, Backlash):
             if other == _MOTION and not self._is_turning:
                 self._choose(_MOTION, None)
             await self._send(other, state)
-        if shutter and _SHUTTER not in self._operations:
+        if shutter and SHUTTER not in self._operations:
             self.shutter_open = None
-            await self._send(_SHUTTER, State.IDLE)
+            await self._send(SHUTTER, State.IDLE)
         if parking and _PARK not in self._operations:
             self._choose(_PARK, "PARK" if self._is_parked else "UNPARK")
             await self._send(_PARK, State.ALERT)
@@ -378,7 +343,7 @@ class Dome(Parking, Slaving, Backlash):
         self._is_to_stop = self._is_to_stop and self._turns  # a roof reverses, or goes on
         after = self._operations.drop(_ABS, _REL, _MOTION, _PARK)
         if self._is_to_stop or self._parking_moves_shutter(wanted):
-            after += self._operations.drop(_SHUTTER, quietly=False)
+            after += self._operations.drop(SHUTTER, quietly=False)
         after += self._operations.running(_ABORT)
         self._has_begun_to_close = False
         self._choose(_PARK, member)
@@ -397,7 +362,7 @@ class Dome(Parking, Slaving, Backlash):
         async def then(end: End) -> None:
             if self._turns:
                 await self._send(_ABS, State.IDLE if wanted and end is End.DONE else State.OK)
-            if end is End.FAILED and self.connected and wanted:
+            if end is End.FAILED and self.connected and wanted and self._turns:
                 self._follow_no_more()
                 await self._close_on_the_way()  # perhaps it rains
 
@@ -428,64 +393,10 @@ class Dome(Parking, Slaving, Backlash):
             await self.turn_to(azimuth)
             self._check_going_on(_PARK)
             self.azimuth = azimuth
-        if not self._parking_moves_shutter(wanted):
-            return
-        if self._has_begun_to_close:
-            await self._operations.join(_SHUTTER)
-            if self._chosen(_SHUTTER) is None:
-                raise Refused("The shutter has not been closed.")
-            self.shutter_open = False  # also if it was refused meanwhile to open it
-            return
-        self._holds_shutter, before = True, self.shutter_open
-        self._operations.progressed(_PARK)
-        try:
-            await self._operations.cancel(_SHUTTER)  # the policy may have been changed meanwhile
-            self._put(_SHUTTER, {_OPEN: not wanted, _CLOSE: wanted}, State.BUSY)
-            await (self.close_shutter() if wanted else self.open_shutter())
-            self._check_going_on(_PARK)
-            self.shutter_open = not wanted
-        except Refused:  # so it has not moved
-            self.shutter_open = before
-            raise
-        except BaseException as error:  # it may be half open
-            state = State.ALERT if isinstance(error, Exception) else State.IDLE
-            self._put(_SHUTTER, {_OPEN: False, _CLOSE: False}, state)
-            raise
-        finally:
-            self._holds_shutter = False
+        if self._parking_moves_shutter(wanted):
+            await self._shutter_with_parking(wanted)
 
-    async def _close_on_the_way(self) -> None:
-        """Begin to close the shutter wherever the dome is, if parking is to close it and has not begun to."""
-        may_close = self._turns and not (self.shutter_needs_park or self._has_begun_to_close)
-        if may_close and self._parking_moves_shutter(True):
-            await self._move_shutter(_CLOSE, parks=True)
-
-    def _parking_moves_shutter(self, wanted: bool) -> bool:
-        policy = "SHUTTER_CLOSE_ON_PARK" if wanted else "SHUTTER_OPEN_ON_UNPARK"
-        return self._has(_SHUTTER) and self._is_on(_POLICY, policy)
-
-    # --- shutter, policies ---
-
-    async def _on_shutter(self, values: dict[str, Any]) -> None:
-        member = await self._pick(_SHUTTER, values)
-        if member is None:
-            return
-        may_hold = _PARK in self._operations and self._parking_moves_shutter(self._is_to_park)
-        if may_hold or self._holds_shutter:
-            raise Refused(f"{_LEFT} Abort that first.")
-        await self._move_shutter(member)
-
-    async def _move_shutter(self, member: str, *, parks: bool = False) -> None:
-        self._has_begun_to_close = parks
-        self._choose(_SHUTTER, member)
-        work = self.open_shutter() if member == _OPEN else self.close_shutter()
-        how: dict[str, Any] = {"revoke": lambda: self._choose(_SHUTTER, None), "waits": False}
-        how |= {"accept": lambda: self._choose(_SHUTTER, member), "after": self._operations.running(_ABORT, _MOTION)}
-        await self._perform(_SHUTTER, work, **how)
-
-    def _keeps_place(self) -> bool:
-        """The shutter moves, and would lose its power if the dome turned."""
-        return self.shutter_needs_park and _SHUTTER in self._operations
+    # --- speed ---
 
     async def _on_dome_speed(self, values: dict[str, Any]) -> None:
         rpm = values[_RPM]

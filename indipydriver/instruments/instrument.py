@@ -116,29 +116,27 @@ class Instrument(Parts):
 
     def _check_all_guiding(self) -> list[Operation]:
         """Raise Refused if the device or a part of it cannot guide now. Returns what must have ended before that."""
-        fellows = [*self._fellows()]
-        for one in fellows:
+        for one in self._fellows():
             one._check_guiding()
-        return [operation for one in fellows for operation in one._guiding_waits_for()]
+        return [operation for one in self._fellows() for operation in one._guiding_waits_for()]
 
     # --- its properties ---
 
     def _make(self) -> list[Bound]:
         self._make_parts()
-        watched = (member for one in self._everything() for member in one._all_partners())
         made = [
             self._bind(find("CONNECTION"), self._on_connection, permanent=True),
             *self._about(),
             *self._options(),
             *self._ways(),
-            *self._active_devices(watched),
+            *self._active_devices(member for one in self._everything() for member in one._all_partners()),
             *super()._make(),
         ]
         names = {bound.vector.name for bound in made}
         for part in self._members:
             found = part._bound.values()
-            own = {one.vector.name for one in found if not one.is_permanent}
-            own -= {declared.name for declared in part._declarations.values()}
+            declared = {each.name for each in part._declarations.values()}
+            own = {one.vector.name for one in found if not one.is_permanent} - declared
             if own and own <= names:
                 raise DefinitionError(
                     f"{type(self).__name__}: clients cannot see the part {type(part).__name__}, as all of its standard "
@@ -226,8 +224,7 @@ class Instrument(Parts):
                 return
             self._choose("CONNECTION", "CONNECT")
             await self._send("CONNECTION", State.BUSY)
-            what = f"{type(self).__name__}.connect"
-            connected: list[Instrument] = []
+            what, connected = f"{type(self).__name__}.connect", list[Instrument]()
             opened = partial(self._opened, connected)
             self._operations.start(_CONNECTING, what, self._open(connected), opened, self.patience)
 

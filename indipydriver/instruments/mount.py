@@ -10,19 +10,19 @@ from ..protocol.tags import State
 from ..standard import Interface, find
 from .guider import PULSES
 from .operations import End, Operation, Refused
-from .paddle import AXES, Paddle
+from .paddle import AXES
 from .parking import PLACES, Parking, coordinates_of, place_of
 from .propertydevice import Bound
 from .site import Site
 from .standarddevice import optional
 from .standardvectors import make_vector
+from .tracking import EOD, TRACKING, Tracking
 from .watched import watched
 
 __all__ = ["Mount"]
 
-_EOD, _TARGET, _ON_SET = "EQUATORIAL_EOD_COORD", "TARGET_EOD_COORD", "ON_COORD_SET"
+_TARGET, _ON_SET = "TARGET_EOD_COORD", "ON_COORD_SET"
 _ABORT, _PARK, _HOME = "TELESCOPE_ABORT_MOTION", "TELESCOPE_PARK", "TELESCOPE_HOME"
-_TRACKING, _MODE, _RATE = "TELESCOPE_TRACK_STATE", "TELESCOPE_TRACK_MODE", "TELESCOPE_TRACK_RATE"
 _PIER, _TYPE, _PEC = "TELESCOPE_PIER_SIDE", "TELESCOPE_MOUNT_TYPE", "PEC"
 _PARK_PLACE, _PARK_OPTION, _POLICY = "TELESCOPE_PARK_POSITION", "TELESCOPE_PARK_OPTION", "DOME_POLICY"
 _PARK_ENDS: Final = {End.DONE: State.OK, End.CANCELLED: State.ALERT, End.FAILED: State.ALERT}
@@ -31,7 +31,7 @@ _PARKED: Final = "Please unpark the mount before issuing any motion commands."
 _PARKING: Final = "The mount is being parked: abort that first."
 
 
-class Mount(Parking, Site, Paddle):
+class Mount(Parking, Site, Tracking):
     """A mount. Override :meth:`slew_to` and whatever else it can do; assign :attr:`coordinates` in poll().
 
     Coordinates are apparent, of the present epoch (JNow), in hours and degrees. A mount that only reports where it
@@ -73,18 +73,6 @@ class Mount(Parking, Site, Paddle):
         """Stop all motion except tracking. What moves it has already been cancelled."""
 
     @optional
-    async def set_tracking(self, on: bool) -> None:
-        """Follow the sky, or stand still."""
-
-    @optional
-    async def set_track_mode(self, mode: str) -> None:
-        """Follow the stars, the sun, the moon, or at the custom rate: SIDEREAL, SOLAR, LUNAR or CUSTOM."""
-
-    @optional
-    async def set_track_rate(self, ra: float, dec: float) -> None:
-        """Set the custom rate, in arc seconds per second."""
-
-    @optional
     async def park(self) -> None:
         """Go to the park position, see `park_axes`; return when the mount has arrived."""
 
@@ -113,7 +101,7 @@ class Mount(Parking, Site, Paddle):
     @property
     def coordinates(self) -> tuple[float, float]:
         """Where it points: JNow, in hours and degrees. Assign it when the mount has moved."""
-        return self._get(_EOD, "RA"), self._get(_EOD, "DEC")
+        return self._get(EOD, "RA"), self._get(EOD, "DEC")
 
     @coordinates.setter
     def coordinates(self, place: tuple[float, float]) -> None:
@@ -121,27 +109,14 @@ class Mount(Parking, Site, Paddle):
         before = self.coordinates
         stays = abs(ra - before[0]) * 15 <= 0.1 * _ARCSECOND and abs(dec - before[1]) <= 0.1 * _ARCSECOND
         values = {} if stays else {"RA": round(ra, 7), "DEC": round(dec, 6)}  # also if they are not finite
-        if self._put(_EOD, values, self._mount_status()):
+        if self._put(EOD, values, self._mount_status()):
             self._operations.progressed(_PARK)
             self._operations.progressed(_HOME)
 
     @property
-    def tracking(self) -> bool:
-        """Whether it follows the sky. Assign it when that has changed without a command."""
-        return self._follows
-
-    @tracking.setter
-    def tracking(self, on: bool) -> None:
-        self._follows = on
-        if self._has(_TRACKING):
-            state = State.BUSY if on else State.IDLE
-            self._put(_TRACKING, {"TRACK_ON": on, "TRACK_OFF": not on}, state)
-        self._put(_EOD, {}, self._mount_status())
-
-    @property
     def slewing(self) -> bool:
         """Whether it is on its way to coordinates or to its park position."""
-        return _EOD in self._operations or _PARK in self._operations or _HOME in self._operations
+        return EOD in self._operations or _PARK in self._operations or _HOME in self._operations
 
     @property
     def pier_side(self) -> str | None:
@@ -164,8 +139,6 @@ class Mount(Parking, Site, Paddle):
 
     # --- its properties ---
 
-    _follows = False
-
     def _standard(self) -> list[Bound]:
         moves = self._implements("slew_to")
         sets = ["TRACK", "SLEW", "SYNC", *(["FLIP"] if self._implements("flip") else [])]
@@ -174,11 +147,9 @@ class Mount(Parking, Site, Paddle):
         kinds = {kind: "On" if kind == self.mount_type else "Off" for kind in ("ALTAZ", "EQ_FORK", "EQ_GEM")}
         names: list[tuple[str, Any, bool, dict[str, Any]]] = [
             (_ON_SET, self._on_coord_set, moves, {"only": sets}),
-            (_EOD, self._on_coordinates if moves else None, True, {}),
+            (EOD, self._on_coordinates if moves else None, True, {}),
             (_ABORT, self._on_mount_abort, self._implements("abort"), {}),
-            (_MODE, self._on_track_mode, self._implements("set_track_mode"), {}),
-            (_TRACKING, self._on_tracking, self._implements("set_tracking"), {}),
-            (_RATE, self._on_track_rate, self._implements("set_track_rate"), {}),
+            *self._tracking_rows(),
             (_HOME, self._on_mount_home, bool(homes), {"only": homes}),
         ]
         later: list[tuple[str, Any, bool, dict[str, Any]]] = [
@@ -243,33 +214,27 @@ class Mount(Parking, Site, Paddle):
         super()._after_interruption()
 
     def _forget(self) -> None:
-        self._follows = False
         if self._has(_PIER):
             self._choose(_PIER, None)
         super()._forget()
 
     async def _prepare(self) -> None:
-        self._following = asyncio.Lock()
         await super()._prepare()
-        self._follows = self._follows and not self._is_parked
-        if self._has(_TRACKING):
-            self._choose(_TRACKING, "TRACK_ON" if self._follows else "TRACK_OFF")
-            self._bound[_TRACKING].state = State.BUSY if self._follows else State.IDLE
-        self._bound[_EOD].state = self._mount_status()
+        self._bound[EOD].state = self._mount_status()
 
     async def _after_definitions(self) -> None:
         if self._has(_PARK):
             await self._send(_PARK, self._park_state())
-        await self._send(_EOD, self._mount_status())
+        await self._send(EOD, self._mount_status())
         await super()._after_definitions()
 
     async def _poll_standard(self) -> None:
-        self._put(_EOD, {}, self._mount_status())
+        self._put(EOD, {}, self._mount_status())
         await super()._poll_standard()
 
     def _poll_failed(self) -> None:
         if not self.slewing:
-            self._put(_EOD, {}, State.ALERT)
+            self._put(EOD, {}, State.ALERT)
 
     async def _note_stop(self) -> None:
         if self._has(_TARGET) and not self.slewing:
@@ -289,7 +254,7 @@ class Mount(Parking, Site, Paddle):
             return
         if self._is_parked:
             self.warning(_PARKED)
-            await self._send(_EOD, State.IDLE)
+            await self._send(EOD, State.IDLE)
             return
         after = self._operations.drop(_PARK, _HOME, *PULSES, quietly=False) + self._operations.drop(*AXES)
         after += self._operations.running(_ABORT)
@@ -302,7 +267,7 @@ class Mount(Parking, Site, Paddle):
         }
         work = self._slew(ra, dec, mode in ("TRACK", "FLIP"), self.flip if mode == "FLIP" else self.slew_to)
         how: dict[str, Any] = {"accept": lambda: self._mount_arrives(ra, dec), "ends": ends, "after": after}
-        await self._perform(_EOD, work, waits=False, announce=[_TARGET], **how)
+        await self._perform(EOD, work, waits=False, announce=[_TARGET], **how)
 
     async def _slew(
         self, ra: float, dec: float, track: bool, go: Callable[[float, float], Coroutine[Any, Any, None]]
@@ -312,20 +277,16 @@ class Mount(Parking, Site, Paddle):
         await self._stop_by_hand()
         self._is_to_stop = False  # it goes to the new target instead
         await go(ra, dec)
-        self._check_going_on(_EOD)
+        self._check_going_on(EOD)
         if track and not self._follows:
             if self._implements("set_tracking"):
                 await self._follow(True)
             self.tracking = True
-            if self._has(_TRACKING):
-                await self._send(_TRACKING)
-
-    async def _follow(self, on: bool) -> None:
-        async with self._following:  # the end of a slew and a client may both request it at the same time
-            await self.set_tracking(on)
+            if self._has(TRACKING):
+                await self._send(TRACKING)
 
     def _mount_arrives(self, ra: float, dec: float) -> None:
-        self._put(_EOD, {"RA": round(ra, 7), "DEC": round(dec, 6)})
+        self._put(EOD, {"RA": round(ra, 7), "DEC": round(dec, 6)})
 
     def _target_here(self) -> list[str]:
         """Set the target to the present position, so that no dome turns to the old one; returns its name if any."""
@@ -342,7 +303,7 @@ class Mount(Parking, Site, Paddle):
             raise Refused("The mount slews")
         ends = {End.DONE: State.OK, End.CANCELLED: self._mount_status(), End.FAILED: State.ALERT}
         how: dict[str, Any] = {"ends": ends, "after": self._moving_ends(), "announce": self._target_here()}
-        await self._perform(_EOD, self.sync(ra, dec), accept=lambda: self._mount_arrives(ra, dec), **how)
+        await self._perform(EOD, self.sync(ra, dec), accept=lambda: self._mount_arrives(ra, dec), **how)
 
     async def _on_mount_abort(self, values: dict[str, Any]) -> None:
         if not values.get("ABORT"):
@@ -351,14 +312,14 @@ class Mount(Parking, Site, Paddle):
         was_slewing, parking = self.slewing, _PARK in self._operations
         if _HOME in self._operations:
             self._put(_HOME, dict.fromkeys(self._vector(_HOME), False), State.IDLE)
-        after = self._abandon(_EOD, _PARK, _HOME, *AXES, told=PULSES)
+        after = self._abandon(EOD, _PARK, _HOME, *AXES, told=PULSES)
         await self._stop_mount(after)
         if parking and _PARK not in self._operations:
             has_parked = self._is_to_park and self.parked  # it was too late
             self._choose(_PARK, "PARK" if has_parked else None)
             await self._send(_PARK, State.OK if has_parked else State.ALERT)
         if was_slewing and not self.slewing:
-            await self._send(_EOD, State.ALERT if self._vector(_ABORT).state == State.ALERT else State.IDLE)
+            await self._send(EOD, State.ALERT if self._vector(_ABORT).state == State.ALERT else State.IDLE)
 
     async def _stop_mount(self, after: list[Operation]) -> None:
         """Stop all motion, once for all who request that now: what comes later has not begun."""
@@ -387,7 +348,7 @@ class Mount(Parking, Site, Paddle):
             self._choose(_HOME, None)
 
         async def then(end: End) -> None:
-            await self._send(_EOD, self._mount_status(at_end=end is not End.CANCELLED))
+            await self._send(EOD, self._mount_status(at_end=end is not End.CANCELLED))
 
         if member is None:
             if _HOME in self._operations:
@@ -398,12 +359,12 @@ class Mount(Parking, Site, Paddle):
         self._check_movable()
         if member == "SET" and self.slewing:
             raise Refused("The mount slews")
-        after = self._operations.drop(_EOD, _HOME, *AXES) + self._operations.drop(*PULSES, quietly=False)
+        after = self._operations.drop(EOD, _HOME, *AXES) + self._operations.drop(*PULSES, quietly=False)
         after += self._operations.running(_ABORT)
         self._choose(_HOME, member)
-        announce = [] if member == "SET" else [*self._target_here(), _EOD]
+        announce = [] if member == "SET" else [*self._target_here(), EOD]
         if announce:
-            self._vector(_EOD).state = State.BUSY
+            self._vector(EOD).state = State.BUSY
         work = {"FIND": self.find_home, "SET": self.set_home, "GO": self.go_home}[member]
         how: dict[str, Any] = {"accept": rest, "revoke": rest, "then": then, "after": after}
         await self._perform(_HOME, self._mount_homes(work), waits=False, announce=announce, **how)
@@ -414,43 +375,6 @@ class Mount(Parking, Site, Paddle):
 
     async def _on_pec(self, values: dict[str, Any]) -> None:
         await self._set_up(_PEC, values, self.set_pec, "PEC ON")
-
-    # --- tracking ---
-
-    async def _on_tracking(self, values: dict[str, Any]) -> None:
-        member = await self._pick(_TRACKING, values)
-        if member is None:
-            return
-        if (why := self._parked_words()) is not None:
-            self.warning(why)
-            await self._send(_TRACKING)
-            return
-        on = member == "TRACK_ON"
-        before = self._follows
-        ends = {End.DONE: State.BUSY if on else State.IDLE, End.FAILED: State.ALERT}
-        ends[End.CANCELLED] = State.BUSY if before else State.IDLE
-
-        def accept() -> None:
-            self.tracking = on
-
-        async def then(end: End) -> None:
-            await self._send(_EOD, self._mount_status())
-
-        await self._perform(_TRACKING, self._follow(on), accept=accept, ends=ends, then=then)
-
-    async def _on_track_mode(self, values: dict[str, Any]) -> None:
-        member = await self._pick(_MODE, values)
-        if member is None:
-            return
-        self._check_rate()
-        mode = self.set_track_mode(member.removeprefix("TRACK_"))
-        await self._perform(_MODE, mode, accept=lambda: self._choose(_MODE, member))
-
-    async def _on_track_rate(self, values: dict[str, Any]) -> None:
-        self._check_rate()
-        wanted = {name: values.get(name, self._get(_RATE, name)) for name in self._vector(_RATE)}
-        rate = self.set_track_rate(wanted["TRACK_RATE_RA"], wanted["TRACK_RATE_DE"])
-        await self._perform(_RATE, rate, accept=lambda: self._put(_RATE, wanted))
 
     # --- parking ---
 
@@ -472,8 +396,8 @@ class Mount(Parking, Site, Paddle):
             await self._send(_PARK, None if goes_on else State.ALERT, message=f"[ERROR] {why}")
             return
         self._sets_out(wants_park)
-        after = self._operations.drop(_EOD, _PARK, *AXES) + self._operations.running(_ABORT)
-        after += self._operations.drop(_HOME, _TRACKING, *PULSES, quietly=False)
+        after = self._operations.drop(EOD, _PARK, *AXES) + self._operations.running(_ABORT)
+        after += self._operations.drop(_HOME, TRACKING, *PULSES, quietly=False)
         self._choose(_PARK, member)
 
         def accept() -> None:
@@ -483,11 +407,11 @@ class Mount(Parking, Site, Paddle):
                 self.tracking = False
 
         async def then(end: End) -> None:
-            await self._send(_EOD, State.IDLE if end is End.FAILED else self._mount_status(at_end=end is End.DONE))
+            await self._send(EOD, State.IDLE if end is End.FAILED else self._mount_status(at_end=end is End.DONE))
 
         if wants_park:
-            self._vector(_EOD).state = State.BUSY
-        announce = [*self._target_here(), _EOD]
+            self._vector(EOD).state = State.BUSY
+        announce = [*self._target_here(), EOD]
         how: dict[str, Any] = {"accept": accept, "ends": _PARK_ENDS, "then": then, "after": after, "announce": announce}
         how["revoke"] = lambda: self._choose(_PARK, "PARK" if self.parked else None)
         await self._perform(_PARK, self._park_or_unpark(wants_park), waits=False, **how)

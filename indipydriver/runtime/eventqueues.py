@@ -402,7 +402,10 @@ class EventQueues:
         """Note whether a queue, or news as a whole, is full; if so, wait for room, but only for a while."""
         if not self._open or not (is_full or key in self._timers or key in self._full_news):
             return
-        _mark(self._full_news, key, is_full, self._pause_news)
+        were_full = bool(self._full_news)
+        (self._full_news.add if is_full else self._full_news.discard)(key)
+        if bool(self._full_news) is not were_full:
+            self._pause_news(is_full)
         if is_full and key not in self._timers:
             self._timers[key] = asyncio.get_running_loop().call_later(NEWS_PATIENCE, self._relieve, key)
         elif has_room and key in self._timers:
@@ -469,18 +472,6 @@ class EventQueues:
             self._finish(queue, job)
             if key.device is not None and self._deletions.get(key.device) is job:
                 del self._deletions[key.device]
-
-
-def _mark(full: set[Any], key: Key | None, is_full: bool, tell: Callable[[bool], None]) -> None:
-    """Note whether this is full; report when the first becomes full, and when none is any more."""
-    if is_full:
-        full.add(key)
-        if len(full) == 1:
-            tell(True)
-    elif key in full:
-        full.discard(key)
-        if not full:
-            tell(False)
 
 
 def _unfinished(jobs: Iterable[Job]) -> tuple[Job, ...]:

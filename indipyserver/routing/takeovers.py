@@ -12,8 +12,8 @@ __all__ = ["MOST_TAKEOVERS", "Takeovers"]
 
 MOST_TAKEOVERS: Final = 16
 """How often in a minute a device is taken from a server above for one below."""
-_TIME: Final = 60.0  # seconds
-_REMEMBERED: Final = 1000  # devices
+_TAKEOVER_SPAN: Final = 60.0  # seconds in which takeovers are counted
+_MOST_COUNTED: Final = 1000  # devices
 
 
 class Takeovers:
@@ -58,11 +58,11 @@ class Takeovers:
         """Count one; False if this device has been taken too often in the last minute."""
         now = self._clock()
         since, count = self._taken.get(device, (now, 0))
-        if now - since >= _TIME:
+        if now - since >= _TAKEOVER_SPAN:
             since, count = now, 0
         if count >= MOST_TAKEOVERS:
             return False
-        if len(self._taken) >= _REMEMBERED:
+        if len(self._taken) >= _MOST_COUNTED:
             self._taken.clear()
         self._taken[device] = since, count + 1
         return True

@@ -2,7 +2,7 @@
 
 import threading
 
-from indipydriver.propertymembers import TOGETHER
+from indipydriver.locks import TOGETHER
 
 
 def in_a_thread_unless_locked(function):

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 import indipydriver as ipd
-from indipydriver.propertymembers import _open_files
+from indipydriver.locks import open_files
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch
 from indipydriver.protocol.messages import DefVector, DelProperty, GetProperties, SetVector
@@ -358,7 +358,7 @@ async def in_thread_of(file):
 def test_no_lock_of_a_file_is_kept():
     file = io.BytesIO(b"x")
     ipd.BLOBMember.getbytes(file)
-    assert not len(_open_files._locks)
+    assert not len(open_files._locks)
 
 
 @driver_test

@@ -24,10 +24,11 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     for layer in (
         "indipydriver.errors",
         "indipydriver.protocol",
-        "indipydriver.transport indipydriver.standard",
+        "indipydriver.transport indipydriver.standard indipydriver.locks",
         "indipydriver.arguments",
         "indipydriver.propertymembers indipydriver.fixed indipydriver.shapes",
         "indipydriver.vectorbase",
+        "indipydriver.valuevector",
         "indipydriver.propertyvectors",
         "indipydriver.device indipydriver.events",
         "indipydriver.runtime",
