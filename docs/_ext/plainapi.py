@@ -58,7 +58,7 @@ def _documented(kind, path, options):
         parts.append(f"Base: {', '.join(f'`{base}`' for base in bases)}")
     if "members" in options:
         excluded = _names(options.get("exclude-members"))
-        for member in _names(options["members"]) or _own(thing):
+        for member in _names(options["members"]) or _all_members(thing, options.get("inherited-members")):
             if member not in excluded:
                 parts += _member(thing, member)
     for member in _names(options.get("special-members")):
@@ -89,6 +89,22 @@ def _own(kind):
     variables = _variables(kind)
     names = [name for name in [*vars(kind), *variables] if not name.startswith("_")]
     return [name for name in dict.fromkeys(names) if name in variables or _doc(kind, name)]
+
+
+def _all_members(kind, without):
+    """The public members of a class, then those that it inherits.
+
+    Args:
+        kind: The class.
+        without: The base class whose members, and those of its own bases, are left out; None: all that is inherited.
+    """
+    names = dict.fromkeys(_own(kind))
+    if without is not None:
+        left_out = {one for base in kind.__mro__ if base.__name__ == without for one in base.__mro__}
+        for base in kind.__mro__[1:]:
+            if base not in left_out:
+                names |= dict.fromkeys(_own(base))
+    return list(names)
 
 
 def _doc(kind, name):

@@ -39,6 +39,7 @@ class Mount(Parking, Site, Tracking):
 
     Attributes:
         has_pier_side: The mount knows on which side of the pier it is; assign :attr:`pier_side`.
+        slew_rates: Names of the speeds for start_motion(), slowest first.
         mount_type: "ALTAZ", "EQ_FORK" or "EQ_GEM"; None: clients are not told.
         park_axes: The coordinates in which clients see and set the park position: "HA_DEC" (hours, degrees), "RA_DEC"
             or "AZ_ALT" (degrees); None: they cannot. park() then goes to `self.park_position`, or to

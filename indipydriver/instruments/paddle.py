@@ -45,11 +45,7 @@ class _Motion:
 
 
 class Paddle(Instrument):
-    """A mount that can be moved by hand. Override :meth:`start_motion` and :meth:`stop_motion`.
-
-    Attributes:
-        slew_rates: Names of the speeds for start_motion(), slowest first.
-    """
+    """A mount that can be moved by hand. Override :meth:`start_motion` and :meth:`stop_motion`."""
 
     slew_rates: ClassVar[Sequence[str]] = ("Guide", "Centering", "Find", "Max")
     _motions: dict[str, _Motion]  # the motions of the axes that move

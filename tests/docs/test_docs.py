@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from indipydriver.instruments import Instrument
 from indipydriver.protocol.framer import Limits
 from indipyserver import IPyServer
 from indipyserver.cli.options import build_parser
@@ -536,6 +537,24 @@ def test_the_reference_is_not_empty_without_sphinx():
         in text
     )
     assert "- `membername`: None turns all Off, which OneOfMany does not allow." in text
+
+
+def test_the_reference_without_sphinx_shows_what_authors_may_override():
+    page = readable.without_shown(TEXTS[DOCS / "reference" / "instruments-api.md"])
+    shown = TEXTS[DOCS / "reference" / "instruments-api.md"]
+    of_each = dict(re.findall(r"^#### `(\w+)`\n(.*?)(?=^#### |\Z)", shown, re.M | re.S))
+    instruments = re.findall(r"autoclass:: indipydriver\.instruments\.(\w+)", page)
+    missing = []
+    for name in instruments:
+        kind = getattr(importlib.import_module("indipydriver.instruments"), name)
+        of_kind = [
+            member
+            for member, value in inspect.getmembers(kind, inspect.isfunction)
+            if hasattr(value, "_indi_optional") and not hasattr(Instrument, member)
+        ]
+        missing += [f"{name}.{member}" for member in of_kind if f"**`{member}(" not in of_each[name]]
+    assert missing == []
+    assert "**`start_motion(" in of_each["Mount"]
 
 
 def test_the_led_of_the_tutorial_needs_no_pins(tmp_path):
