@@ -8,7 +8,16 @@ import socket
 import sys
 from typing import Final
 
-__all__ = ["LONGEST_LINK_END", "LOOK_EVERY", "all_is_taken", "has_hung_up", "is_tcp", "tune_socket", "untaken"]
+__all__ = [
+    "LONGEST_LINK_END",
+    "LOOK_EVERY",
+    "all_is_taken",
+    "has_hung_up",
+    "is_tcp",
+    "sends_no_more",
+    "tune_socket",
+    "untaken",
+]
 
 LOOK_EVERY: Final = 0.01
 """Seconds between two checks whether the peer has received everything, when the link is to end."""
@@ -66,3 +75,12 @@ def has_hung_up(fd: int) -> bool:
     poll = select.poll()
     poll.register(fd, 0)
     return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
+
+
+def sends_no_more(fd: int) -> bool:
+    """Has the other end of a socket ended at least its sending side, with or without an error?  Only Linux tells."""
+    if not hasattr(select, "POLLRDHUP"):
+        return False
+    poll = select.poll()
+    poll.register(fd, select.POLLRDHUP)
+    return bool(poll.poll(0))

@@ -9,10 +9,11 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from ..protocol.frame import Batch
 from ..protocol.framer import Limits
 from .framed import FramedLink
 from .link import FIRST_PORTION, SLICE, Receiver, portion_after
-from .sockets import LONGEST_LINK_END, LOOK_EVERY, all_is_taken, tune_socket
+from .sockets import LONGEST_LINK_END, LOOK_EVERY, all_is_taken, sends_no_more, tune_socket
 
 if TYPE_CHECKING:
     import ssl
@@ -51,6 +52,8 @@ class StreamLink(FramedLink, asyncio.Protocol):
         self._lost_by: Exception | None = None
         self._half_closes = False
         self._lingering: asyncio.TimerHandle | None = None
+        self._output_over = False  # the peer cannot be sent anything
+        self._last_resort: asyncio.TimerHandle | None = None
         self._is_done = False  # the peer has everything; later failures do no harm
         self._end_by = 0.0  # in the loop's time, once the link only waits for the peer to receive everything
 
@@ -60,7 +63,8 @@ class StreamLink(FramedLink, asyncio.Protocol):
         return self._taken - (transport.get_write_buffer_size() if transport is not None and not self._ended else 0)
 
     def is_dead(self) -> bool:
-        return self._lost
+        self._notice_end()
+        return self._lost or (self._output_over and self._paused)
 
     async def use(
         self, sock: socket.socket, host: str, tls: ssl.SSLContext | None, server_hostname: str | None = None
@@ -112,7 +116,28 @@ class StreamLink(FramedLink, asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._input_over = True
+        if not self._half_closes:  # asyncio waits for ever for a peer that takes nothing
+            self._last_resort = asyncio.get_running_loop().call_later(LONGEST_LINK_END, self._cut)
+            self._end_output()
         return self._half_closes if self._backlog else self._linger_or_end()
+
+    def _end_output(self) -> None:
+        """With TLS, a peer that sends no more cannot be sent anything: asyncio would drop it, and log each attempt."""
+        self._output_over = True
+        self._drop_queue()
+        asyncio.get_running_loop().call_soon(self._tell_drained)  # reading may be paused until the queue has drained
+
+    def _cut(self) -> None:
+        """End the connection; what has been received is still handed on."""
+        if self._transport is not None and not self._lost:
+            self._transport.abort()
+
+    def _notice_end(self) -> None:
+        """Look whether the peer has ended its side: with TLS, asyncio does not tell while reading is paused."""
+        if self._stopped and not (self._half_closes or self._output_over or self._ended) and self._transport:
+            sock = self._transport.get_extra_info("socket")
+            if sock is not None and sends_no_more(sock.fileno()):
+                self._end_output()
 
     def _linger_or_end(self) -> bool:
         """The peer sends no more; True if it is still sent to."""
@@ -217,6 +242,10 @@ class StreamLink(FramedLink, asyncio.Protocol):
                 self._stop_transport()
             self.flush()
 
+    def write(self, batch: Batch) -> None:
+        if not self._output_over:
+            super().write(batch)
+
     def flush(self) -> None:
         if self._out and not self._clogged and not self._ended and not self._sending and self._receiver is not None:
             self._send()
@@ -284,6 +313,7 @@ class StreamLink(FramedLink, asyncio.Protocol):
         transport = self._transport
         if transport is None or self._ended:
             return
+        self._notice_end()
         self._sending = True  # what is written from within link_drained waits for its turn
         try:
             while self._out and not self._clogged:
@@ -322,7 +352,8 @@ class StreamLink(FramedLink, asyncio.Protocol):
 
     def _release(self) -> None:
         self._drop_backlog()
-        if self._lingering is not None:
-            self._lingering.cancel()
+        for timer in (self._lingering, self._last_resort):
+            if timer is not None:
+                timer.cancel()
         if self._transport is not None and not self._transport.is_closing():
             self._transport.abort()

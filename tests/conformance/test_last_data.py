@@ -175,3 +175,29 @@ def test_a_link_that_is_paused_and_closed_ends_with_its_peer(pair):
         assert recorder.wrong == []
 
     asyncio.run(check())
+
+
+def test_a_tls_peer_that_goes_while_it_is_not_read_is_written_nothing(caplog):
+    """Its commands wait for a driver: asyncio does not tell that it has gone, and would log each write."""
+
+    async def check() -> None:
+        link, recorder, peer = await linked("TLS")
+        link.write(Batch([text(0, 10)], sealed=True))
+        link.flush()
+        await asyncio.to_thread(peer.recv, 1000)  # otherwise the connection would be reset
+        link.pause_reading()
+        await asyncio.to_thread(peer.sendall, TALK)
+        assert not link.is_dead()
+        peer.close()
+        for number in range(20):
+            await asyncio.sleep(0.001)
+            link.write(Batch([text(number, 10)], sealed=True))
+            link.flush()
+        assert link.is_dead()
+        assert link.unsent == 0
+        link.resume_reading()
+        await recorder.until_closed()
+        assert len(recorder.frames) == 1000
+
+    asyncio.run(check())
+    assert not [record for record in caplog.records if record.name == "asyncio"]

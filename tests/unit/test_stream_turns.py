@@ -8,6 +8,7 @@ import pytest
 from indipydriver.errors import RemoteProtocolError
 from indipydriver.protocol.frame import Batch, Frame
 from indipydriver.protocol.framer import Framer, Limits
+from indipydriver.transport import stream
 from indipydriver.transport.link import SLICE
 from indipydriver.transport.stream import StreamLink
 from tests.support import asynchronous, eventually
@@ -399,3 +400,37 @@ async def test_a_peer_that_goes_as_the_link_is_closed_leaves_no_traceback() -> N
     await setting.until_closed()
     assert setting.receiver.error is LOST
     assert failures == []
+
+
+@asynchronous
+async def test_a_peer_that_has_ended_tls_is_written_nothing() -> None:
+    """asyncio would log each write, and a peer that takes nothing more would never be gone."""
+    its = Setting()
+    its.transport.end_input()
+    for _ in range(10):
+        its.link.write(Batch.of_bytes(b"<message/>\n"))
+        its.link.flush()
+    assert its.link.unsent == 0
+    await its.until_closed()
+    assert its.transport.written == b""
+
+
+@pytest.mark.parametrize("flood", [False, True])
+@asynchronous
+async def test_a_peer_that_has_ended_tls_and_takes_nothing_more_is_cut_off(
+    flood: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "LONGEST_LINK_END", 0.02)
+    its = Setting()
+    its.transport.close = lambda: None  # type: ignore[method-assign]  # something is still to be sent
+    if flood:
+        its.link.pause_reading()
+        its.link.data_received(FLOOD)
+    its.transport.end_input()
+    if flood:
+        await eventually(lambda: its.transport.closed)
+        assert its.receiver.said == []
+        its.link.resume_reading()
+    await its.until_closed()
+    assert its.receiver.in_order
+    assert len(its.receiver.names) == (2500 if flood else 0)
