@@ -133,6 +133,7 @@ async def test_an_unknown_entity_is_taken_as_text() -> None:
     driver = Instrument()
     async with running_server(driver) as server, IndiClient(server.port) as client:
         await client.get_properties()
+        await client.expect(match("defTextVector", name="tx"))
         await client.send("<newTextVector device='A' name='tx'><oneText name='t1'>&bad;</oneText></newTextVector>")
         await client.expect(match("setTextVector", values={"t1": "&bad;"}))
         await is_alive(client)
@@ -144,6 +145,7 @@ async def test_latin1_is_understood() -> None:
     driver = Instrument()
     async with running_server(driver) as server, IndiClient(server.port) as client:
         await client.get_properties()
+        await client.expect(match("defTextVector", name="tx"))
         await client.send(
             "<newTextVector device='A' name='tx'><oneText name='t1'>caf\xe9</oneText></newTextVector>".encode("latin-1")
         )
@@ -304,6 +306,7 @@ async def test_what_is_not_allowed_does_not_reach_rxevent(case: str) -> None:
     driver = Instrument()
     async with running_server(driver) as server, IndiClient(server.port) as client:
         await client.get_properties()
+        await client.expect(match(tag.replace("set", "def"), name=name))
         await client.send(command)
         answer = await client.expect(match(tag, name=name, state="Alert"))
         assert answer.get("message")
