@@ -266,7 +266,7 @@ class _Page:
         link = {"state": "gone", "reason": ""}
         found = self._redis().hgetall(self._keys.link)
         link |= {name.decode(): value.decode() for name, value in found.items()}
-        values = {"told": "", "changes": ""} | values
+        values = {"told": "", "changes": "", "shape": ""} | values
         body = self._templates.get_template(template).render(
             base=self._base, token=self._form_token(session), link=link, password=bool(self._hashed), **values
         )
@@ -274,6 +274,7 @@ class _Page:
 
     def _devices(self, session: str, told: str) -> _Answer:
         rconn, server = self._redis(), self._server
+        shape = self._now("", "")[0]  # first: what changes meanwhile makes another one
         names = tools.devices(rconn, server)
         if not names and time.monotonic() > self._asked + ASK_AGAIN:
             self._asked = time.monotonic()
@@ -286,6 +287,7 @@ class _Page:
             message=tools.last_message(rconn, server),
             told=told,
             changes=f"{self._base}changes",
+            shape=shape,
         )
 
     def _shown(self, device: str, group: str) -> tuple[list[str], str, list[dict[str, str]]]:
@@ -299,6 +301,7 @@ class _Page:
 
     def _properties(self, device: str, group: str, session: str, told: str) -> _Answer:
         rconn, server = self._redis(), self._server
+        shape = self._now(device, group)[0]
         groups, group, shown = self._shown(device, group)
         if not groups:
             return _Answer("404 Not Found", "There is no such device")
@@ -320,10 +323,14 @@ class _Page:
             devicemessage=tools.last_message(rconn, server, device),
             told=told,
             changes=f"{self._base}changes?{urlencode({'d': device, 'g': group})}",
+            shape=shape,
         )
 
-    def _changes(self, environ: Environ, device: str, group: str) -> _Answer:
-        """Values, and a digest of everything else: if the digest changes, the page has to be rebuilt."""
+    def _now(self, device: str, group: str) -> tuple[str, dict[str, dict[str, str]], dict[str, str]]:
+        """A digest of what a page shows, and apart from that its values and states.
+
+        If the digest changes, the page has to be rebuilt.
+        """
         rconn, server = self._redis(), self._server
         values: dict[str, dict[str, str]] = {}
         states: dict[str, str] = {}
@@ -344,7 +351,10 @@ class _Page:
                     if text is not None:
                         values.setdefault(name, {})[element["name"]] = text
                     shape.append([element["name"], element["label"], element.get("filepath")])
-        digest = hashlib.sha256(json.dumps(shape).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(shape).encode()).hexdigest()[:16], values, states
+
+    def _changes(self, environ: Environ, device: str, group: str) -> _Answer:
+        digest, values, states = self._now(device, group)
         body = json.dumps({"shape": digest, "values": values, "states": states})
         tag = f'"{hashlib.sha256(body.encode()).hexdigest()[:16]}"'
         if environ.get("HTTP_IF_NONE_MATCH") == tag:

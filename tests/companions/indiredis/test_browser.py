@@ -168,6 +168,28 @@ async def test_values_come_by_themselves_but_not_over_what_somebody_types(tmp_pa
 
 
 @asynchronous
+async def test_what_changes_while_the_page_is_on_its_way_is_not_missed(tmp_path):
+    async with desk(tmp_path) as here:
+        page = await here.page()
+        asked, may_go_on = asyncio.Event(), asyncio.Event()
+
+        async def hold(route):
+            asked.set()
+            await may_go_on.wait()
+            await route.continue_()
+
+        await page.route("**/changes", hold)
+        await page.goto(here.url)
+        await page.get_by_role("link", name=DEVICE, exact=True).wait_for()
+        await asyncio.wait_for(asked.wait(), 30)
+        await here.driver[DEVICE].send_delProperty()
+        await soon(lambda: not tools.devices(here.redis.rconn, here.redis.server), 30)
+        may_go_on.set()
+        await page.get_by_text("Awaiting device information").wait_for()
+        assert here.errors == []
+
+
+@asynchronous
 async def test_a_link_from_another_site_logs_nobody_out(tmp_path):
     async def another_site(reader, writer):
         await reader.readuntil(b"\r\n\r\n")

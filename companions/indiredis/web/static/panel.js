@@ -4,19 +4,19 @@
 (() => {
   const url = document.body.dataset.changes;
   if (!url) return;
-  let known = null;
+  let known = {tag: null, shape: document.body.dataset.shape};  // what the page was built from
   let edited = false;
   document.addEventListener("input", () => { edited = true; });
   async function look() {
     if (document.hidden) return;
     try {
-      const answer = await fetch(url, {headers: known ? {"If-None-Match": known.tag} : {}, cache: "no-store"});
+      const answer = await fetch(url, {headers: known.tag ? {"If-None-Match": known.tag} : {}, cache: "no-store"});
       if (answer.status === 304) return;
       if (!answer.ok) throw new Error(answer.statusText);
       const data = await answer.json();
       const before = known;
       known = {tag: answer.headers.get("ETag"), shape: data.shape};
-      if (before && before.shape !== data.shape && !edited) { location.reload(); return; }
+      if (before.shape !== data.shape && !edited) { location.reload(); return; }
       for (const cell of document.querySelectorAll("[data-value]")) {
         const value = (data.values[cell.dataset.value] || {})[cell.dataset.member];
         if (value !== undefined && cell.textContent !== value) {
@@ -32,7 +32,7 @@
       const link = document.getElementById("link");
       link.textContent = "The web server does not answer";
       link.className = "link-down";
-      known = known && {tag: "", shape: known.shape};
+      known = {tag: null, shape: known.shape};
     }
   }
   setInterval(look, 2000);
