@@ -272,6 +272,7 @@ class EventStream:
                     await asyncio.sleep(TICK)
                     continue
                 out = []
+                news.clear()  # before looking: what comes while this is being sent is news again
                 now = site.link()
                 if (now["up"], now["n"], now.get("why")) != (link["up"], link["n"], link.get("why")):
                     link = now
@@ -291,7 +292,6 @@ class EventStream:
                     out.append(_event("ping", loop.time()))
                 if out:
                     await say("".join(out))
-                news.clear()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout_at(ping):
                         await news.wait()

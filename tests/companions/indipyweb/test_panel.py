@@ -541,6 +541,38 @@ async def test_the_legend_of_a_plot_shows_the_lines_as_they_are(tmp_path):
 
 
 @asynchronous
+async def test_what_happens_while_something_is_being_sent_does_not_wait_for_a_ping(tmp_path, monkeypatch):
+    monkeypatch.setattr("indipyweb.events.PING", 3600.0)
+    async with website(tmp_path) as site:
+        web, found = site.web, site.web.first
+        at_it, go, told = asyncio.Event(), asyncio.Event(), []
+
+        async def send(message):
+            told.append(message.get("body", b""))
+            if b"7.25" in told[-1]:
+                at_it.set()
+                await go.wait()  # a slow link
+
+        actor = Actor("user", Role.USER, "127.0.0.1")
+        stream = EventStream(found, Filter(AWKWARD), None, web.commands, web.streams, actor, lambda: True)
+        running = asyncio.create_task(stream({}, asyncio.Event().wait, send))
+        number = site.driver.device["NUM"]
+        number["N"] = 7.25
+        await number.send_setVector()
+        await asyncio.wait_for(at_it.wait(), 30)
+        rev = found.rev
+        number["N"] = 8.5
+        await number.send_setVector()
+        await soon(lambda: found.rev > rev)
+        await asyncio.sleep(0.3)  # the site has woken its streams: that is what must not be forgotten
+        go.set()
+        async with asyncio.timeout(10):  # the client library, which asks after 20 s of silence, would wake them too
+            await soon(lambda: any(b"8.5" in text for text in told))
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+@asynchronous
 async def test_what_happens_while_a_stream_begins_is_told(tmp_path):
     async with website(tmp_path) as site:
         web, found = site.web, site.web.first
