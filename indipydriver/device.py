@@ -143,8 +143,9 @@ class Device(FixedMapping[PropertyVector]):
             for vector in self.data.values():
                 if isinstance(vector, BLOBVector):  # sends that are still being encoded go out first
                     await turns.enter_async_context(outlet.turn(vector))
-            self.enable = False
-            outlet.emit(deletion)
+            with outlet.in_order:
+                self.enable = False
+                outlet.emit(deletion)
         await outlet.pace()
 
     async def devhardware(self, *args: Any, **kwargs: Any) -> None:

@@ -52,17 +52,17 @@ class ValueVector(PropertyVector):
 
     async def _send_all(self, call: Call, allvalues: bool = True) -> None:
         outlet = self._outlet()
-        if self._is_enabled():
-            frame = None
-            with outlet.in_order:
+        is_news = True
+        with outlet.in_order:
+            if self._is_enabled():
                 with TOGETHER:
                     members = [member for member in self.data.values() if allvalues or member.changed]
-                    if allvalues or members or self._is_commanded or self._is_news(call):
-                        frame = self._update_frame(members, call)
+                    is_news = bool(allvalues or members or self._is_commanded or self._is_news(call))
+                    frame = self._update_frame(members, call) if is_news else None
                 if frame is not None:
                     outlet.emit(frame)
-            if frame is None and self.driver is not None and self.driver.debug_enable:
-                logger.debug("%s %s: nothing to send, because nothing has changed", self.devicename, self.name)
+        if not is_news and self.driver is not None and self.driver.debug_enable:
+            logger.debug("%s %s: nothing to send, because nothing has changed", self.devicename, self.name)
         await outlet.pace()  # even if nothing has been sent: a loop may do nothing else
 
     async def send_setVectorMembers(
@@ -89,8 +89,8 @@ class ValueVector(PropertyVector):
         self._check_content()
         call = self._checked(message, timestamp, timeout, state)
         outlet = self._outlet()
-        if self._is_enabled():
-            with outlet.in_order:
+        with outlet.in_order:
+            if self._is_enabled():
                 with TOGETHER:
                     frame = self._update_frame(named(self.data, members), call)
                 outlet.emit(frame)

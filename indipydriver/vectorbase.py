@@ -205,8 +205,8 @@ class PropertyVector(UserDict[str, Any]):
         self._check_content()
         call = self._checked(message, timestamp, timeout, state)
         outlet = self._outlet()
-        if self._is_enabled():
-            with outlet.in_order:
+        with outlet.in_order:
+            if self._is_enabled():
                 before = self._begin()
                 try:
                     frame = self._def_frame(call)
@@ -221,8 +221,10 @@ class PropertyVector(UserDict[str, Any]):
         """Delete the vector at the clients and disable it. This is sent even if it is disabled already."""
         call = self._checked(message, timestamp, None, None)
         outlet = self._outlet()
-        outlet.emit(encode(DelProperty(self.devicename, self.name, call.timestamp, call.message)))
-        self.enable = False
+        deletion = encode(DelProperty(self.devicename, self.name, call.timestamp, call.message))
+        with outlet.in_order:
+            outlet.emit(deletion)
+            self.enable = False
         self.changed = True
         for member in self.data.values():
             member.changed = True
@@ -363,13 +365,13 @@ class PropertyVector(UserDict[str, Any]):
 
     async def answer_request(self) -> None:
         """Answer a getProperties. Only the requester gets it, so changes still have to be sent to others."""
-        if self._is_enabled():
-            outlet = self._outlet()
-            with outlet.in_order:
+        outlet = self._outlet()
+        with outlet.in_order:
+            if self._is_enabled():
                 frame = self._def_frame(self._checked("", None, None, None))
                 frame.reply = True
                 outlet.emit(frame)
-            await outlet.pace()
+        await outlet.pace()
 
     async def answer_command(self, state: State, message: str) -> None:
         """Tell clients the outcome of a command, with the present values."""

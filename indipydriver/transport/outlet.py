@@ -105,7 +105,7 @@ class Outlet:
 
     Attributes:
         in_order: Held from before values are read until their frame is emitted, so that no older values follow newer
-            ones.
+            ones, and nothing of what is disabled follows its deletion.
     """
 
     def __init__(self, is_logged: Callable[[], bool]) -> None:

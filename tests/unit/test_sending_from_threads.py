@@ -176,6 +176,42 @@ def test_the_event_loop_sends_nothing_while_a_thread_has_read_values_but_not_sen
     run(test, real_time=True)
 
 
+@pytest.mark.parametrize("deleted", ["a device", "a vector"])
+@pytest.mark.parametrize("how", ["get_properties", "send_defVector", "send_setVector", "send_setVectorMembers"])
+def test_nothing_of_a_vector_follows_its_deletion_in_a_thread(how, deleted):
+    """A client that gets a definition after the deletion shows for ever what is gone."""
+
+    async def test():
+        vector = ipd.TextVector("v", "", "", "rw", "Ok", [ipd.TextMember("t")])
+        driver = ipd.IPyDriver(ipd.Device("D", [vector]))
+        is_deleted = threading.Event()
+        threads = []
+
+        async def delete():
+            await (driver["D"] if deleted == "a device" else vector).send_delProperty()
+            is_deleted.set()
+
+        def slow_emit(frame):
+            if not threads:  # the event loop is about to send
+                thread, _ = in_a_thread(lambda: asyncio.run(delete()))
+                threads.append(thread)
+                is_deleted.wait(0.2)
+            emit(frame)
+
+        async with DriverHarness(driver) as h:
+            h.messages.clear()
+            outlet = driver._run_state.outlet
+            emit, outlet.emit = outlet.emit, slow_emit
+            await (h.get_properties("D", "v") if how == "get_properties" else getattr(vector, how)())
+            await h.wait_for("D", "v", defined=False, timeout=10)
+            threads[0].join()
+            await driver.send_message("done")
+            await h.wait_until(lambda: "done" in h.texts, timeout=10)
+            assert [type(m) for m in h.messages[1:]] == [DelProperty, Message]
+
+    run(test, real_time=True)
+
+
 def test_blobs_are_not_sent_in_another_event_loop():
     async def test():
         driver = make_driver()
