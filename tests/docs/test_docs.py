@@ -565,6 +565,7 @@ def test_the_led_of_the_tutorial_needs_no_pins(tmp_path):
         [sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"pin 17 cannot be used, so it is only printed: .+\npin 17 is on\n", done.stdout)
 
 
 def test_the_readme_and_the_pages_name_no_path_of_a_machine():
