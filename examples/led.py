@@ -42,7 +42,7 @@ def open_led(pin=17):
     else:
         try:
             return gpiozero.LED(pin)
-        except gpiozero.exc.BadPinFactory as error:  # there are no pins, or no rights; gpiozero has warned of each cause
+        except gpiozero.exc.BadPinFactory as error:  # no pins, or no rights: gpiozero has warned of each
             why = error
     logging.getLogger("led").warning("GPIO %d cannot be used, so the LED is simulated: %s", pin, why)
     return SimulatedLED()
