@@ -5,13 +5,13 @@ Start it, and switch it from another terminal:
     python3 examples/led.py
     indi_setprop LED.LIGHT.LAMP=On
 
-On a Raspberry Pi with gpiozero this is a real LED at GPIO 17. On other machines, gpiozero's mock pins take its place,
-or a plain object if gpiozero is not installed. The driver is the same in all three cases.
+On a Raspberry Pi with gpiozero this is a real LED at GPIO 17. Where the pin cannot be used, a plain object takes its
+place, and the log says why. The driver is the same in both cases.
 """
 
 import argparse
+import logging
 import sys
-import warnings
 from pathlib import Path
 
 if not __package__:  # started as a file: use the packages of the checkout that it lies in
@@ -34,17 +34,18 @@ class SimulatedLED:
 
 
 def open_led(pin=17):
-    """The LED at this GPIO pin, or the best substitute on this machine."""
+    """The LED at this GPIO pin. If the pin cannot be used, a simulated one, and the log says why."""
     try:
         import gpiozero
-        from gpiozero.pins.mock import MockFactory
-    except ImportError:
-        return SimulatedLED()
-    try:
-        with warnings.catch_warnings(action="ignore"):  # it warns about each pin library that fails
+    except ImportError as error:
+        why = error
+    else:
+        try:
             return gpiozero.LED(pin)
-    except gpiozero.exc.BadPinFactory:  # there are no pins here
-        return gpiozero.LED(pin, pin_factory=MockFactory())
+        except gpiozero.exc.BadPinFactory as error:  # no pins, or no rights: gpiozero has warned of each
+            why = error
+    logging.getLogger("led").warning("GPIO %d cannot be used, so the LED is simulated: %s", pin, why)
+    return SimulatedLED()
 
 
 class LEDDriver(ipd.IPyDriver):

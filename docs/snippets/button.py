@@ -19,6 +19,7 @@ class ButtonDriver(ipd.IPyDriver):
         button = self.driverdata["open_button"]()
         button.when_pressed = lambda: loop.call_soon_threadsafe(pressed.put_nowait, True)
         button.when_released = lambda: loop.call_soon_threadsafe(pressed.put_nowait, False)
+        pressed.put_nowait(button.is_pressed)  # as it is now: it calls back when that changes
         limit = self["Slit"]["LIMIT"]
         while not self.stop:
             limit["OPEN"] = "Alert" if await pressed.get() else "Ok"

@@ -5,8 +5,9 @@ from indipyserver import IPyServer
 
 
 class PrintedLED:
-    def __init__(self, pin):
+    def __init__(self, pin, why):
         self.pin = pin
+        print(f"pin {pin} cannot be used, so it is only printed: {why}")
 
     def on(self):
         print(f"pin {self.pin} is on")
@@ -18,12 +19,12 @@ class PrintedLED:
 def open_led(pin):
     try:
         import gpiozero
-    except ImportError:
-        return PrintedLED(pin)
+    except ImportError as error:
+        return PrintedLED(pin, error)
     try:
         return gpiozero.LED(pin)
-    except gpiozero.exc.BadPinFactory:  # this machine has no pins
-        return PrintedLED(pin)
+    except gpiozero.exc.BadPinFactory as error:  # there are no pins, or no rights; gpiozero has said which
+        return PrintedLED(pin, error)
 
 
 class LEDDriver(ipd.IPyDriver):

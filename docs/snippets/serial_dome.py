@@ -13,7 +13,7 @@ def open_port():
 
 
 class DomeDriver(ipd.IPyDriver):
-    port = None
+    port = target = None
 
     async def ask(self, question):
         """Send one question and return its answer; nothing else is sent in between."""
@@ -21,6 +21,7 @@ class DomeDriver(ipd.IPyDriver):
             return await asyncio.to_thread(self.ask_and_block, question)
 
     def ask_and_block(self, question):
+        self.port.reset_input_buffer()  # an answer that came too late is not the answer to this question
         self.port.write(question.encode("ascii") + b"\r")
         answer = self.port.read_until(b"\r")
         if not answer.endswith(b"\r"):
@@ -32,16 +33,20 @@ class DomeDriver(ipd.IPyDriver):
         azimuth = self["Dome"]["ABS_DOME_POSITION"]
         while not self.stop:
             try:
-                azimuth["DOME_ABSOLUTE_POSITION"] = await self.ask("AZ?")
-                await azimuth.send_setVector(state="Ok", allvalues=False)
-            except TimeoutError as error:
+                here = float(await self.ask("AZ?"))
+                turning = self.target is not None and abs((here - self.target + 180) % 360 - 180) > 0.2
+                azimuth["DOME_ABSOLUTE_POSITION"] = here
+                await azimuth.send_setVector(state="Busy" if turning else "Ok", allvalues=False)
+            except (TimeoutError, ValueError) as error:
                 await azimuth.send_setVector(state="Alert", message=str(error))
             await asyncio.sleep(1)
 
     async def rxevent(self, event):
         match event:
             case ipd.newNumberVector(vectorname="ABS_DOME_POSITION"):
-                await self.ask(f"GOTO {event.getfloatvalue('DOME_ABSOLUTE_POSITION'):.1f}")
+                target = event.getfloatvalue("DOME_ABSOLUTE_POSITION")
+                await self.ask(f"GOTO {target:.1f}")
+                self.target = target
                 await event.vector.send_setVector(state="Busy")
 
 

@@ -322,15 +322,24 @@ def test_the_drivers_for_threads_and_ports_work():
 
     class Port:
         azimuth = b"10.0"
-        answer = b""
+        arrived, late, asked = b"", b"", 0  # the answer to the second question comes with that to the third
+
+        def reset_input_buffer(self):
+            self.arrived = b""
 
         def write(self, question):
+            self.asked += 1
+            answer = self.azimuth + b"\r"
             if question.startswith(b"GOTO"):
-                self.azimuth = question.split()[1]
-            self.answer = self.azimuth + b"\r"
+                self.azimuth, answer = question.split()[1], b"OK\r"
+            if self.asked == 2:
+                self.late = answer
+            else:
+                self.arrived, self.late = self.arrived + self.late + answer, b""
 
         def read_until(self, end):
-            return self.answer
+            answer, end, self.arrived = self.arrived.partition(end)
+            return answer + end
 
     class Library:  # without a thread: virtual time does not wait for threads that the loop has not started
         def start(self, callback):
@@ -338,6 +347,7 @@ def test_the_drivers_for_threads_and_ports_work():
 
     class Button:
         when_pressed = when_released = None
+        is_pressed = True
 
     async def session():
         async with DriverHarness(load("blocking").make_driver()) as harness:
@@ -348,12 +358,17 @@ def test_the_drivers_for_threads_and_ports_work():
             await harness.wait_for("Sensor", "TEMPERATURE", values={"AIR": "22.0"})
         async with DriverHarness(load("serial_dome").make_driver(Port)) as harness:
             await harness.wait_for("Dome", "ABS_DOME_POSITION", values={"DOME_ABSOLUTE_POSITION": "10.0"}, timeout=5)
+            await harness.wait_for("Dome", "ABS_DOME_POSITION", state="Alert", timeout=5)
+            await harness.wait_for("Dome", "ABS_DOME_POSITION", state="Ok", timeout=5)
+            await harness.advance(0.5)
             await harness.set_number("Dome", "ABS_DOME_POSITION", DOME_ABSOLUTE_POSITION=90)
+            harness.assert_state("Dome", "ABS_DOME_POSITION", "Busy")
             await harness.wait_for("Dome", "ABS_DOME_POSITION", values={"DOME_ABSOLUTE_POSITION": "90.0"}, timeout=5)
         button = Button()
         async with DriverHarness(load("button").make_driver(lambda: button), shutdown_grace=0) as harness:
-            button.when_pressed()
             await harness.wait_for("Slit", "LIMIT", values={"OPEN": "Alert"})
+            button.when_released()
+            await harness.wait_for("Slit", "LIMIT", values={"OPEN": "Ok"})
 
     run_driver(session)
 
@@ -565,6 +580,7 @@ def test_the_led_of_the_tutorial_needs_no_pins(tmp_path):
         [sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"pin 17 cannot be used, so it is only printed: .+\npin 17 is on\n", done.stdout)
 
 
 def test_the_readme_and_the_pages_name_no_path_of_a_machine():

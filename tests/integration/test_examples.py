@@ -69,29 +69,40 @@ async def test_the_led_goes_on_and_off():
             assert lamp.is_lit == (value == "On")
 
 
-def test_the_led_is_a_mock_pin_where_gpiozero_finds_no_pi():
+def test_the_led_is_a_pin_where_there_are_some(monkeypatch):
     gpiozero = pytest.importorskip("gpiozero")
+    mock = pytest.importorskip("gpiozero.pins.mock")
+    monkeypatch.setattr(gpiozero.Device, "pin_factory", mock.MockFactory())
     lamp = led.open_led()
     try:
         assert isinstance(lamp, gpiozero.LED)
         lamp.on()
-        assert lamp.is_lit
-        lamp.off()
-        assert not lamp.is_lit
+        assert lamp.pin.state
     finally:
         lamp.close()
 
 
-def test_the_led_is_a_plain_object_without_gpiozero(monkeypatch):
+@pytest.mark.filterwarnings("ignore:Falling back from")
+def test_the_log_says_so_if_the_pins_cannot_be_used(monkeypatch, caplog):
+    """Clients cannot see it: the LED stays dark, and the switch is On and Ok."""
+    gpiozero = pytest.importorskip("gpiozero")
+    monkeypatch.setattr(gpiozero.Device, "pin_factory", None)
+    monkeypatch.delenv("GPIOZERO_PIN_FACTORY", raising=False)
+    assert isinstance(led.open_led(), led.SimulatedLED)
+    assert "GPIO 17 cannot be used, so the LED is simulated: Unable to load any" in caplog.text
+
+
+def test_the_log_says_so_if_there_is_no_gpiozero(monkeypatch, caplog):
     real_import = builtins.__import__
 
     def without_gpiozero(name, *args):
         if name.partition(".")[0] == "gpiozero":
-            raise ModuleNotFoundError(name)
+            raise ModuleNotFoundError(f"No module named {name!r}")
         return real_import(name, *args)
 
     monkeypatch.setattr(builtins, "__import__", without_gpiozero)
     assert isinstance(led.open_led(), led.SimulatedLED)
+    assert "GPIO 17 cannot be used, so the LED is simulated: No module named 'gpiozero'" in caplog.text
 
 
 # The thermostat
@@ -363,7 +374,7 @@ async def test_it_does_not_say_that_it_serves_when_the_port_is_taken():
         port = str(server.port)
         result = await run(sys.executable, "-S", "-m", "examples.led", port, cwd=ROOT)
     assert (result.returncode, result.stdout) == (1, "")
-    assert re.fullmatch(rf"cannot listen on localhost port {port}: .*\n", result.stderr)
+    assert re.search(rf"^cannot listen on localhost port {port}: .*\n\Z", result.stderr, re.M)
 
 
 @asynchronous
