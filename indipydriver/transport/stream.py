@@ -116,6 +116,8 @@ class StreamLink(FramedLink, asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._input_over = True
+        if self._ended:  # by what came with it
+            return False
         if not self._half_closes:  # asyncio waits for ever for a peer that takes nothing
             self._last_resort = asyncio.get_running_loop().call_later(LONGEST_LINK_END, self._cut)
             self._end_output()

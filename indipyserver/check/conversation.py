@@ -44,7 +44,7 @@ class Conversation:
         enough: The subject has used more names than a server keeps, and is no longer listened to.
         last_sent: What was last sent to it.
         teasing: It is being sent members that are not defined.
-        in_use: Devices that another client may be using: they are sent nothing that is wrong on purpose.
+        ours: Devices that were not connected before the check connected them.
         definitions: How often each property was defined.
         updates: How often each was updated or deleted.
         answers: The longest time to an answer of each commanded property, in seconds.
@@ -59,7 +59,7 @@ class Conversation:
         self.enough = False
         self.last_sent = "nothing"
         self.teasing = False
-        self.in_use: set[str] = set()
+        self.ours: set[str] = set()
         self.subject = subject
         self.timeout = timeout
         self.act = act

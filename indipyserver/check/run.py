@@ -160,11 +160,10 @@ class _Script(Conversation):
         if connection.members["CONNECT"].value == "On":
             self.result.connected.append(device)
             if not self.act:
-                if self.subject.is_server:
-                    self.in_use.add(device)
-                    self.result.spared.append((connection.key, _IN_USE))
+                self._in_use(device)
                 return None
             await self._disconnect(device, set())
+        self.ours.add(device)
         before = set(self.checker.properties)
         if not await self._switch_connection(device, "CONNECT"):
             return None
@@ -184,6 +183,20 @@ class _Script(Conversation):
         if not news:
             add("connection-nothing", "nothing was defined on connecting", device)
         return device, news
+
+    def _in_use(self, device: str) -> bool:
+        """Whether another client may be using it, which the report tells: it is sent nothing wrong on purpose.
+
+        It may have answered late, because it is busy with what that client has asked for.
+        """
+        connection = self.checker.properties.get((device, "CONNECTION"))
+        connect = connection.members.get("CONNECT") if connection is not None else None
+        if not self.subject.is_server or device in self.ours or connect is None or connect.value != "On":
+            return False
+        spared = (device, "CONNECTION"), _IN_USE
+        if spared not in self.result.spared:
+            self.result.spared.append(spared)
+        return True
 
     async def _switch_connection(self, device: str, which: str) -> bool:
         """Command CONNECTION, and wait while it is Busy; False if it cannot be commanded."""
@@ -349,7 +362,7 @@ class _Script(Conversation):
         """Send numbers beyond their range, and text that is not a number."""
         for key in list(self.checker.properties):
             prop = self._commandable(key)
-            if prop is None or prop.kind is not VectorKind.NUMBER or prop.device in self.in_use:
+            if prop is None or prop.kind is not VectorKind.NUMBER or self._in_use(prop.device):
                 continue
             for name, value in out_of_range(prop):
                 await self._refuse(key, name, repr(value), "range-not-enforced")
@@ -388,7 +401,7 @@ class _Script(Conversation):
         self.teasing = True
         for key in list(self.checker.properties):
             prop = self._commandable(key)
-            if prop is not None and prop.device not in self.in_use and self.command(unknown_member(prop)):
+            if prop is not None and not self._in_use(prop.device) and self.command(unknown_member(prop)):
                 await self.answered(key, 0.1)
         self.pending.clear()
         before = self.definitions.copy()
@@ -400,7 +413,7 @@ class _Script(Conversation):
         """Send commands to read-only properties, then check the values."""
         written: dict[Key, tuple[str, str, int, NewVector]] = {}
         for prop in list(self.checker.properties.values()):
-            if prop.perm != "ro" or prop.device in self.in_use or reason_to_spare(prop, self.act) is not None:
+            if prop.perm != "ro" or self._in_use(prop.device) or reason_to_spare(prop, self.act) is not None:
                 continue
             other, restore = different(prop), same_values(prop)
             if other is not None and self.send(with_value(prop, *other)):

@@ -151,37 +151,61 @@ class _Dome(ipd.IPyDriver):
 
 
 class _Heard(Observer):
-    """Keeps what clients have said."""
+    """Keeps what clients have said, and calls something as the first property is requested by its name."""
 
-    def __init__(self):
+    def __init__(self, then=lambda: None):
         self.text = b""
+        self.then = then
 
     def received(self, peer, frames):
         if peer.role is Role.CLIENT:
             self.text += b"".join(frame.raw for frame in frames)
+            if any(frame.name for frame in frames):
+                then, self.then = self.then, lambda: None
+                then()
 
 
-@pytest.mark.parametrize("connected", [True, False])
-@asynchronous
-async def test_a_device_that_another_client_may_be_using_is_sent_nothing_wrong(connected):
-    """Some of libindi's cameras die of a member that they have not defined."""
+def _dome(connected, rule="OneOfMany"):
     on, off = ("On", "Off") if connected else ("Off", "On")
     switches = [ipd.SwitchMember("CONNECT", "", on), ipd.SwitchMember("DISCONNECT", "", off)]
-    driver = _Dome(
+    return _Dome(
         ipd.Device(
             "Dome",
             [
-                ipd.SwitchVector("CONNECTION", "", "", "rw", "OneOfMany", "Ok", switches),
+                ipd.SwitchVector("CONNECTION", "", "", "rw", rule, "Ok", switches),
                 ipd.NumberVector("speed", "", "", "rw", "Ok", [ipd.NumberMember("n", "", "%g", 0, 10, 1, 5)]),
                 ipd.TextVector("about", "", "", "ro", "Ok", [ipd.TextMember("t", "", "x")]),
             ],
         )
     )
+
+
+_WRONG = (b"NO_SUCH_MEMBER", b"not a number", b"newTextVector")
+
+
+@pytest.mark.parametrize("rule", ["OneOfMany", "AtMostOne"])
+@pytest.mark.parametrize("connected", [True, False])
+@asynchronous
+async def test_a_device_that_another_client_may_be_using_is_sent_nothing_wrong(connected, rule):
+    """Some of libindi's cameras die of a member that they have not defined."""
     heard = _Heard()
-    async with running_server(driver) as server:
+    async with running_server(_dome(connected, rule)) as server:
         server.add_observer(heard)
         report = await check(f"@127.0.0.1:{server.port}", timeout=1)
-    wrong = [b"NO_SUCH_MEMBER", b"not a number", b"newTextVector"]
-    assert [each in heard.text for each in wrong] == [not connected] * 3
+    assert [each in heard.text for each in _WRONG] == [not connected] * 3
     assert heard.text.count(b'"speed"') >= 2, "its present value is sent, in any case"
     assert any(key == ("Dome", "CONNECTION") for key, _ in report.spared) is connected
+
+
+@asynchronous
+async def test_a_device_that_is_slow_to_answer_and_in_use_is_sent_nothing_wrong():
+    """Its driver may be busy with what another client has asked for."""
+    heard = _Heard(lambda: server.add_driver(_dome(connected=True)))
+    first = ipd.Device("Lamp", [ipd.TextVector("about", "", "", "ro", "Ok", [ipd.TextMember("t", "", "x")])])
+    async with running_server(_Dome(first)) as server:
+        server.add_observer(heard)
+        report = await check(f"@127.0.0.1:{server.port}", timeout=1)
+    assert b"newNumberVector" in heard.text, "its present value is sent, in any case"
+    assert [each in heard.text.replace(b'"Lamp"', b"") for each in _WRONG[:2]] == [False] * 2
+    assert heard.text.count(b"<newTextVector") == 1, "to the lamp alone"
+    assert any(key == ("Dome", "CONNECTION") for key, _ in report.spared)

@@ -434,3 +434,14 @@ async def test_a_peer_that_has_ended_tls_and_takes_nothing_more_is_cut_off(
     await its.until_closed()
     assert its.receiver.in_order
     assert len(its.receiver.names) == (2500 if flood else 0)
+
+
+@asynchronous
+async def test_a_tls_link_that_ended_by_what_came_with_its_end_is_let_go() -> None:
+    """asyncio tells of the end nevertheless: a timer would keep the link, and its buffers, for half a minute."""
+    its = Setting(limits=Limits(start_tag=100))
+    its.link.data_received(b"<getProperties " + b" " * 200)
+    await its.until_closed()
+    its.transport.end_input()
+    loop: Any = asyncio.get_running_loop()
+    assert not [timer for timer in loop._scheduled if not timer.cancelled() and "StreamLink" in repr(timer)]
