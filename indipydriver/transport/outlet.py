@@ -154,8 +154,8 @@ class Outlet:
         self._put(frame)
 
     def _take_over(self) -> None:
-        """Send what other threads have handed over."""
-        while self._handed_over and self._open:
+        """Send what other threads have handed over, also if the end has come since: it was sent before that."""
+        while self._handed_over:
             self._put(self._handed_over.popleft())
 
     def _put(self, frame: Frame) -> None:

@@ -231,6 +231,29 @@ def test_blobs_are_not_sent_in_another_event_loop():
     run(test, real_time=True)
 
 
+def test_the_last_that_a_thread_has_sent_before_the_end_is_not_lost():
+    """As when the event loop looks whether the thread has finished, and then shuts the driver down."""
+
+    async def test():
+        driver = make_driver()
+        vector = driver["D"]["v"]
+
+        async def send():
+            vector["t"] = "last"
+            await vector.send_setVector(state="Idle")
+
+        async with DriverHarness(driver) as h:
+            thread, raised = in_a_thread(lambda: asyncio.run(send()))
+            thread.join()
+            driver.shutdown()
+            await vector.send_setVector(state="Alert")
+            await driver.stopped.wait()
+            assert raised == []
+            assert (h.property("D", "v").state, h.property("D", "v").values) == ("Idle", {"t": "last"})
+
+    run(test, real_time=True)
+
+
 def test_after_the_end_nothing_is_sent_from_anywhere():
     driver = make_driver()
 
