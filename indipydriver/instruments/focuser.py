@@ -295,8 +295,16 @@ class Focuser(Backlash):
         self._save_one(_MAX)
 
     async def _on_focuser_reverse(self, values: dict[str, Any]) -> None:
-        member = next((member for member, on in values.items() if on), None)
-        is_new = member is not None and (member == "INDI_ENABLED") != self.reversed
-        if is_new and self._operations.running(_ABS, _REL, _TIMER):
-            raise Refused("The focuser moves")
-        await self._set_up(_REVERSE, values, self.set_reverse, "INDI_ENABLED")
+        member = await self._pick(_REVERSE, values)
+        if member is None:
+            return
+        wanted = member == "INDI_ENABLED"
+        moving = self._operations.running(_ABS, _REL, _TIMER)
+        if moving and not self._may_have_forgotten():
+            if wanted != self.reversed:
+                raise Refused("The focuser moves")
+            await self._send(_REVERSE, State.OK)
+            return
+        after = (moving or self._operations.drop(_ABS, _REL, _TIMER)) + self._operations.running("FOCUS_ABORT_MOTION")
+        how: dict[str, Any] = {"accept": lambda: self._choose(_REVERSE, member), "waits": not moving, "after": after}
+        await self._perform(_REVERSE, self.set_reverse(wanted), **how)

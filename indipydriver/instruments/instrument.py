@@ -58,7 +58,6 @@ class Instrument(Parts):
         self._order = CommandOrder()
         self._restored = asyncio.Event()  # what is saved of what is always defined
         self._is_restored = False  # the rest of it
-        self._was_lost = False  # since its properties were last defined
         self._is_losing = False  # it is known to be lost, and about to be disconnected
         if self.connections:
             self._general_group = "Connection"

@@ -244,6 +244,11 @@ async def open_serial(port: str, baud: int) -> Line:
         raise OSError(f"{port} is not a serial port: {error}") from error
     loop = asyncio.get_running_loop()
     incoming = _Incoming()
-    reading, _ = await loop.connect_read_pipe(lambda: incoming, io.FileIO(descriptor, "r"))
-    writing, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, io.FileIO(other, "w"))
+    reading, writer = None, io.FileIO(other, "w")
+    try:
+        reading, _ = await loop.connect_read_pipe(lambda: incoming, io.FileIO(descriptor, "r"))
+        writing, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, writer)
+    except BaseException:  # what is left open would keep the lock; asyncio closes the one that it was just opening
+        (reading or writer).close()
+        raise
     return Line(incoming, [writing, reading], port)

@@ -39,6 +39,7 @@ class Parts(Partners):
     parts: ClassVar[Sequence[type[Parts]]] = ()
     whole: Any
     _members: tuple[Any, ...]
+    _was_lost = False  # since its properties were last defined
 
     def __init_subclass__(cls, **how: Any) -> None:
         super().__init_subclass__(**how)
@@ -62,6 +63,11 @@ class Parts(Partners):
     def _fellows(self) -> Iterator[Any]:
         """The device and all its parts."""
         yield from self.whole._everything()
+
+    def _may_have_forgotten(self) -> bool:
+        """Whether the hardware was lost, and has not been told again how clients have set it."""
+        lost: bool = self.whole._was_lost
+        return lost
 
     def _everything(self) -> Iterator[Any]:
         yield self

@@ -123,7 +123,7 @@ class Rotator(Backlash):
         """Raise Refused if a target is outside the safe range."""
         safe = self._get(_LIMITS, _RANGE)
         away = abs(self._from_middle(angle))
-        if 0 < safe < 360 and not self._is_middle_known:
+        if 0 < safe < 360 and (not self._is_middle_known or self._may_have_forgotten()):
             raise Refused("The angle of the rotator is not known yet")
         if 0 < safe < 360 and away > safe / 2:
             raise Refused(f"{angle:g} degrees are outside the safe range of {safe:g} around {self._middle:g}")
@@ -209,7 +209,9 @@ class Rotator(Backlash):
         if member is None:
             return
         wanted, away = member == "INDI_ENABLED", 0.0
-        if self._operations.running(_ANGLE, _HOME):
+        is_forgotten = self._may_have_forgotten()
+        turning = self._operations.running(_ANGLE, _HOME)
+        if turning and not is_forgotten:
             if wanted != self.reversed:  # the target would be another place, and the way to it unsafe
                 raise Refused("The rotator turns")
             await self._send(_REVERSE, State.OK)
@@ -221,9 +223,10 @@ class Rotator(Backlash):
             await self.set_reverse(wanted)
 
         def accept() -> None:
-            if self.reversed != wanted:  # the middle has another angle now; once more if it was not known yet
-                self._away, self._is_middle_known = away if self._is_middle_known else -self._away, False
+            if self.reversed != wanted or is_forgotten:  # the middle, and this place, have other angles now
+                self._away = away if self._is_middle_known else -self._away  # once more if it was not known yet
+                self._is_middle_known = self._rotator_is_there = False
             self._choose(_REVERSE, member)
 
-        after = self._operations.drop(_ANGLE, _HOME) + self._operations.running(_ABORT, _SYNC)
-        await self._perform(_REVERSE, reverse(), accept=accept, after=after)
+        after = (turning or self._operations.drop(_ANGLE, _HOME)) + self._operations.running(_ABORT, _SYNC)
+        await self._perform(_REVERSE, reverse(), accept=accept, waits=not turning, after=after)

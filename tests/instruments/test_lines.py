@@ -1,6 +1,7 @@
 """Questions to an instrument, and answers that come late, or never."""
 
 import asyncio
+import contextlib
 import os
 import pty
 
@@ -187,6 +188,29 @@ def test_two_drivers_do_not_share_a_serial_port():
             await asyncio.sleep(0)
         (await lines.open_serial(name, 9600)).close()
         await asyncio.sleep(0)
+
+    controller, port = pty.openpty()
+    try:
+        asyncio.run(check(os.ttyname(port)))
+    finally:
+        os.close(controller)
+        os.close(port)
+
+
+def test_a_serial_port_that_is_not_opened_after_all_is_free():
+    async def check(name):
+        for steps in range(12):  # clients may disconnect at any moment
+            opening = asyncio.create_task(lines.open_serial(name, 9600))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            opening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                (await opening).close()
+            for _ in range(100):
+                await asyncio.sleep(0)
+            (await lines.open_serial(name, 9600)).close()
+            for _ in range(100):
+                await asyncio.sleep(0)
 
     controller, port = pty.openpty()
     try:

@@ -137,3 +137,87 @@ async def test_a_focuser_that_moves_is_not_reversed():
         assert calls == [500, True]
         await client.until("ABS_FOCUS_POSITION", "Ok", 7)
         assert calls == [500, True, 600]
+
+
+class Forgetful(Rod):
+    """Loses its hardware when it is told to, which then turns in the normal sense again."""
+
+    is_lost = False
+
+    async def connect(self):
+        self.angle = self.sense * self.place
+
+    async def poll(self):
+        if self.is_lost:
+            self.is_lost, self.sense = False, 1
+            raise ConnectionError("no power")
+        await super().poll()
+
+
+@driver_test
+async def test_the_safe_range_is_right_when_the_hardware_has_forgotten_its_direction():
+    async with Session(Forgetful()) as client:
+        device = await client.connect()
+        await client.number(LIMITS, ROTATOR_LIMITS_VALUE=60)
+        await client.number(SYNC, ANGLE=90)
+        await client.press(REVERSE, "INDI_ENABLED")
+        await client.until(ANGLE, ANGLE="270.0")
+        device.is_lost = True
+        await client.until("CONNECTION", "Alert", 5)
+        await client.connect()
+        await client.until(ANGLE, ANGLE="270.0")
+        assert (device.place % 360, device.sense, client.on(REVERSE)) == (90, -1, ["INDI_ENABLED"])
+        for away, state in ((-180, "Alert"), (31, "Alert"), (29, "Ok"), (-29, "Ok"), (-31, "Alert")):
+            await client.number(ANGLE, ANGLE=270 + away)
+            await client.advance(10)
+            assert client.state(ANGLE) == state, away
+        assert max(abs(place % 360 - 90) for place in device.seen) <= 30
+
+
+@driver_test
+async def test_an_angle_that_was_shown_before_it_was_reversed_is_another_place():
+    async with Session(Rod()) as client:
+        device = await client.connect()
+        await client.number(SYNC, ANGLE=10)
+        await client.advance(2)
+        await client.press(REVERSE, "INDI_ENABLED")
+        await client.number(ANGLE, ANGLE=10)  # nothing has read the new angle yet
+        await client.advance(10)
+        assert ("turn_to", 10, -1) in device.calls
+        assert device.place % 360 == 350
+
+
+@driver_test
+async def test_lost_hardware_that_is_moved_at_once_is_told_its_direction_when_it_has_arrived():
+    calls, lost = [], []
+
+    class Tube(Focuser):
+        async def poll(self):
+            if lost:
+                lost.clear()
+                raise ConnectionError("no power")
+
+        async def read_temperature(self):
+            if calls == [True]:  # it is connected again
+                await client.number("ABS_FOCUS_POSITION", FOCUS_ABSOLUTE_POSITION=600)
+                await asyncio.sleep(0.5)
+            return 10
+
+        async def move_to(self, position):
+            calls.append(("begins", position))
+            await asyncio.sleep(5)
+            calls.append(("ends", position))
+
+        async def set_reverse(self, reverse):
+            if not calls:
+                lost.append(True)
+            calls.append(reverse)
+
+    async with Session(Tube()) as client:
+        await client.connect()
+        await client.press("FOCUS_REVERSE_MOTION", "INDI_ENABLED")
+        await client.until("CONNECTION", "Alert", 5)
+        await client.connect()
+        await client.advance(10)
+        assert calls == [True, ("begins", 600), ("ends", 600), True]
+        assert (client.state("FOCUS_REVERSE_MOTION"), client.state("ABS_FOCUS_POSITION")) == ("Ok", "Ok")
