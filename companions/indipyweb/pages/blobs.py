@@ -56,8 +56,8 @@ def _files(folder: Path) -> list[File]:
 
 
 def _is_shown(name: str) -> bool:
-    """Whether it may be seen: not a hidden file, not a database, such as that of the accounts, and not one whose name no
-    link can give, as it is not UTF-8."""
+    """Whether it may be seen: not a hidden file, not a database, such as that of the accounts, and not one whose name
+    no link can give, as it is not UTF-8."""
     is_text = name == name.encode("utf-8", "replace").decode()
     return is_text and not name.startswith(".") and not _DATABASE.search(name)
 
