@@ -157,6 +157,9 @@ class Commands:
             raise Denied(429, "Too many files wait to be sent; try again in a moment.")
         if not site.model.connected:
             raise Denied(503, "Not sent: there is no connection to the INDI server.")
+        now = site.model.get(*prop.key)
+        if now is not None and site.model.is_stale(now):  # or it would wait, and move the telescope when nobody looks
+            raise Denied(503, "Not sent: the connection has come back, but the INDI server has not defined it again.")
         try:
             asked = texts(prop, values)
         except BadValue as error:

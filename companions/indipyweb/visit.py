@@ -137,7 +137,7 @@ class Visit:
         shown = web.templates.get_template(template).render(
             visit=self, web=web, actor=self.actor, may=self.may, theme=self.theme, site=site, **values
         )
-        return HTMLResponse(shown, status)
+        return HTMLResponse(shown.encode("utf-8", "replace"), status)  # names of files are not always UTF-8
 
     def redirect(self, path: str, **query: Any) -> Response:
         """Redirect to a page of ours; if the script of the page sent the request, it goes there itself."""

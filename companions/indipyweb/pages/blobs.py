@@ -56,8 +56,10 @@ def _files(folder: Path) -> list[File]:
 
 
 def _is_shown(name: str) -> bool:
-    """Whether it may be seen: not a hidden file, and not a database, such as that of the accounts."""
-    return not name.startswith(".") and not _DATABASE.search(name)
+    """Whether it may be seen: not a hidden file, not a database, such as that of the accounts, and not one whose name
+    no link can give, as it is not UTF-8."""
+    is_text = name == name.encode("utf-8", "replace").decode()
+    return is_text and not name.startswith(".") and not _DATABASE.search(name)
 
 
 def _folder(visit: Visit) -> Path:

@@ -156,7 +156,7 @@
   showAges();
   setInterval(() => { if (!document.hidden) showAges(); }, 1000);
 
-  const missing = new Map();
+  const missing = new Map(), asked = new Map(); // parts that are on their way, and what was said of them meanwhile
   let fetching = 0, buried = []; // what was deleted while parts were on their way
   const fetchSoon = (ms) => { if (!fetching) fetching = setTimeout(fetchParts, ms); };
   const namesOf = (form) => [form.elements.d.value, form.elements.p.value];
@@ -178,11 +178,12 @@
     if (!ids.length) return;
     fetching = -1; buried = [];
     let pause = 100;
-    for (const id of ids) missing.delete(id);
+    for (const id of ids) { missing.delete(id); asked.set(id, null); }
     fetch(url("/part", { ids: ids.join(","), board: body.dataset.board || "", g: body.dataset.group || "", epoch: body.dataset.live.split(".")[0] }), { headers: { "X-Refresh": "1" }, signal: within(20000) }).then((r) => { if (!r.ok) throw new Error(r.status); return r.text(); }).then((text) => {
-      const found = new DOMParser().parseFromString(text, "text/html"), box = $("props");
+      const found = new DOMParser().parseFromString(text, "text/html"), box = $("props"), said = [...asked];
       if (!box) return;
       prime(found);
+      asked.clear();
       const left = found.querySelector("[data-left]"); // too many to be drawn together
       for (const id of left ? left.dataset.left.split(",") : []) missing.set(id, true);
       for (const fresh of [...found.querySelectorAll(".prop")]) {
@@ -200,13 +201,14 @@
         }
         born.set(node, when);
       }
+      for (const [id, facts] of said) if (facts) showProperty(id, ...facts); // newer than the part, or still to be drawn
       guard();
       showAges();
       showAbsent();
     }, () => { // the stream does not say them again
       for (const id of ids) missing.set(id, true);
       pause = 2000;
-    }).catch(() => {}).finally(() => { fetching = 0; if (missing.size) fetchSoon(pause); });
+    }).catch(() => {}).finally(() => { fetching = 0; asked.clear(); if (missing.size) fetchSoon(pause); });
   }
   function keepEdits(old, fresh) {
     for (const field of old.querySelectorAll("input[id]")) {
@@ -219,11 +221,13 @@
     fresh.querySelector(".told").className = old.querySelector(".told").className;
     fresh.querySelector(".told").dataset.c = old.querySelector(".told").dataset.c || "";
   }
-  function showProperty(id, facts) {
+  function showProperty(id, facts, at = clock()) {
     const node = $("p" + id);
+    if (asked.has(id)) asked.set(id, [facts, at]);
     if (body.dataset.image && body.dataset.image === facts.p) newImage(facts);
     if (!node && !$("props")) return;
     if (!node || node.dataset.h !== facts.h) {
+      if (asked.has(id)) return;
       missing.set(id, true);
       fetchSoon(60);
       return;
@@ -232,7 +236,7 @@
     setState(state, facts.s);
     state.classList.toggle("was", Boolean(facts.was));
     node.classList.toggle("stale", Boolean(facts.stale));
-    born.set(node, clock() - 1000 * facts.age);
+    born.set(node, at - 1000 * facts.age);
     const kind = node.dataset.kind, spots = node.querySelectorAll("[data-m]");
     facts.m.forEach((member, i) => {
       const spot = spots[i];

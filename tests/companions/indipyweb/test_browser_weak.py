@@ -164,7 +164,6 @@ async def test_parts_that_come_late_are_not_taken_for_the_present(tmp_path):
         await page.get_by_role("region", name="Alerts").wait_for()
         assert asked.empty()  # one after another, as a later answer could come first
         answer.put_nowait(None)
-        answer.put_nowait(None)
         await prop(page, "Num <b>").locator("output", has_text="7.0").wait_for()
         assert await prop(page, "Num <b>").locator("header .word").text_content() == "Alert"
         # One that is deleted while it is on its way does not come.
@@ -411,3 +410,45 @@ async def test_a_property_that_moves_while_its_part_is_waited_for_is_not_drawn(t
         await device["ANY"].send_defVector()
         await prop(page, "Any 2").wait_for()  # nothing is waited for any more
         assert await prop(page, "Num 2").count() == 0
+
+
+@asynchronous
+async def test_a_part_that_comes_late_hides_nothing_that_the_stream_has_said(tmp_path):
+    async with desk(tmp_path) as here:
+        page, device = await here.page("user"), here.site.driver.device
+        await here.device(page)
+        number, asked, answer = device["NUM"], asyncio.Queue(), asyncio.Queue()
+
+        async def late(route):
+            response = await route.fetch()
+            asked.put_nowait(None)
+            await answer.get()
+            await route.fulfill(response=response)
+
+        async def labelled(text):
+            number.label = text
+            await number.send_defVector()
+
+        await page.route(re.compile("/part"), late)
+        # It changes, and back again, while the change is on its way.
+        await labelled("Num 2")
+        await asyncio.wait_for(asked.get(), 30)
+        await labelled("Num <b>")
+        await put(number, "Busy", N=9)
+        await prop(page, "Num <b>").locator("output", has_text="9.0").wait_for()
+        node = await prop(page, "Num <b>").element_handle()
+        answer.put_nowait(None)
+        await node.wait_for_element_state("hidden")  # another one has come in its place
+        answer.put_nowait(None)
+        await prop(page, "Num <b>").locator("output", has_text="9.0").wait_for(timeout=10_000)
+        assert await prop(page, "Num <b>").locator("header .word").text_content() == "Busy"
+        # A value that comes after the part was drawn.
+        await asyncio.wait_for(asked.get(), 30)
+        await labelled("Num 3")
+        await asyncio.wait_for(asked.get(), 30)
+        await put(number, "Ok", N=7)
+        await put(device["TEXT"], T="the stream has said it")
+        await holds(page, "the stream has said it")
+        answer.put_nowait(None)
+        await prop(page, "Num 3").locator("output", has_text="7.0").wait_for()
+        assert await prop(page, "Num 3").locator("header .word").text_content() == "Ok"

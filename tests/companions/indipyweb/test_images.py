@@ -2,12 +2,14 @@
 
 import asyncio
 import base64
+import contextlib
 import html
 import json
 import os
 import re
 import threading
 import zlib
+from dataclasses import replace
 
 import pytest
 
@@ -128,6 +130,8 @@ async def test_blobs_are_saved_listed_and_deleted(tmp_path):
     (folder / "link.fits").symlink_to("/etc/passwd")
     (folder / "page.html").write_bytes(b"<script>alert(1)</script>")
     (tmp_path / "secret").write_bytes(b"secret")
+    with contextlib.suppress(OSError):  # some systems have no such names
+        (folder / os.fsdecode(b"M\xe4rz.fits")).write_bytes(fits())
     async with (
         website(tmp_path, blobfolder=folder) as site,
         site.browser("viewer") as browser,
@@ -153,6 +157,8 @@ async def test_blobs_are_saved_listed_and_deleted(tmp_path):
         assert (await admin.post("/blobs/delete", data={"name": "old.fits"})).status_code == 303
         assert not (folder / "old.fits").exists()
         assert (tmp_path / "secret").exists()
+        site.web.settings = replace(site.web.settings, blobfolder=tmp_path / os.fsdecode(b"M\xe4rz"))
+        assert (await admin.get("/system")).status_code == 200
 
 
 async def _send(vector, site):

@@ -344,11 +344,17 @@ async def test_a_lost_server_is_said_and_values_stay(tmp_path):
             assert answer.status_code == 503
             assert (await browser.get("/health")).json()["status"] == "degraded"
             await soon(lambda: [end for _, end in web.first.gaps(600)] == [math.inf])  # plots end there
-            await server.client(DEFINE, timeout=30)  # it comes back by itself
+            back = await server.client(timeout=30)  # it comes back by itself
             await soon(lambda: stream.of("link")[-1]["up"])
+            # Nothing waits for its property, to be sent when nobody looks any more.
+            answer = await browser.post("/set", data={"d": "Mount", "p": "EQ", "m.RA": "1"}, headers=JSON)
+            assert (answer.status_code, answer.json()["state"]) == (503, "bad")
+            assert "has not defined it again" in answer.json()["text"]
+            await back.send(DEFINE)
             await soon(lambda: not web.first.model.has_stale)
             page = await browser.get("/device", params={"d": "Mount"})
             assert '<p id="lost" class="lost" hidden>' in page.text
+            assert "newNumberVector" not in [element.tag for element in await back.everything()]
         assert len(web.first.histories.gaps) == 1
         await stream.leave()
         await web.aclose()
