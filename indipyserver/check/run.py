@@ -19,7 +19,7 @@ from .conversation import QUIET, Conversation, Ended
 from .interfaces import judge_interfaces
 from .model import Key, PropertySeen, number
 from .report import Report
-from .subjects import CannotRun, open_subject
+from .subjects import CannotRun, PythonSubject, open_subject
 
 __all__ = ["DEFAULT_TIMEOUT", "CannotRun", "check"]
 
@@ -27,6 +27,7 @@ DEFAULT_TIMEOUT: Final = 5.0
 """Seconds that a driver has to answer."""
 _STARTUP: Final = 10.0  # minimum seconds that it has to define its first property
 _BUSY: Final = 30.0  # seconds that connecting may take after it has answered with Busy
+_STUCK: Final = 6.0  # times the timeout after which a call that blocks is taken for one that never returns
 _SLOW: Final = 1.0  # seconds; KStars shows Busy meanwhile
 _LEAST_GRACE: Final = 5.0  # minimum seconds that it has to end
 _WHOLE_NUMBER: Final = re.compile(r"\s*[0-9]{1,10}\s*")  # clients read 32 bits
@@ -40,6 +41,7 @@ async def check(
     timeout: float = DEFAULT_TIMEOUT,
     act: bool = False,
     to_other_servers: Callable[[], ssl.SSLContext] = client_context,
+    stuck: Callable[[Report], None] | None = None,
 ) -> Report:
     """Start what a specification names, play a client, stop it again.
 
@@ -48,6 +50,7 @@ async def check(
         timeout: Seconds that it has to answer.
         act: Also send commands that may make the device do something.
         to_other_servers: Makes the context for a server that is named ``@tls://``.
+        stuck: Called in a thread, with what has been seen, when a driver in this process never returns.
 
     Returns:
         What was seen.
@@ -62,6 +65,14 @@ async def check(
     run = _Script(subject, timeout, act)
     printed = io.StringIO()
     begin = run.now
+    if stuck is not None and isinstance(subject, PythonSubject):
+        limit = _STUCK * timeout
+
+        def give_up() -> None:
+            run.judge_watched(", where it still is: the check ends here")
+            stuck(run.report(spec.text, limit))
+
+        subject.limit = limit, give_up
     with contextlib.redirect_stdout(printed) if isinstance(spec, PythonSpec) else contextlib.nullcontext():
         await run.play(max(timeout, _LEAST_GRACE))
     if printed.getvalue():
@@ -83,7 +94,7 @@ class _Script(Conversation):
             raise
         self.finishing = True
         in_time = await self.subject.finish(grace)
-        self._judge_watched()
+        self.judge_watched()
         self._judge_end("" if in_time else f"it was still running {grace:g} s later and was killed")
 
     def _judge_end(self, late: str) -> None:
@@ -98,7 +109,7 @@ class _Script(Conversation):
             code = "dies-of-unknown-member" if self.teasing else "ended-early"
             add(code, f"it ended after: {self.last_sent}{cause}")
 
-    def _judge_watched(self) -> None:
+    def judge_watched(self, still: str = "") -> None:
         """Report the faults of drivers in this process that no client sees."""
         if self.subject.watch is not None:
             if self.subject.watch.slips:
@@ -106,7 +117,8 @@ class _Script(Conversation):
             for failure in self.subject.watch.failures:
                 self.checker.findings.add("handler-failed", failure)
             for place in self.subject.watch.blocked:
-                self.checker.findings.add("blocks-loop", place)
+                self.checker.findings.add("blocks-loop", place + still)
+                still = ""  # the others, which are shorter, are over
 
     # The script
 

@@ -96,7 +96,7 @@ def open_subject(spec: Spec, to_other_servers: Callable[[], ssl.SSLContext] = cl
     if isinstance(spec, ProgramSpec):
         return _Program(spec)
     if isinstance(spec, PythonSpec):
-        return _Python(spec)
+        return PythonSubject(spec)
     try:
         return _ServerSubject(spec, to_other_servers() if spec.tls else None)
     except (OSError, ValueError) as error:
@@ -276,12 +276,13 @@ class _ServerSubject(_Stream):
         return True
 
 
-class _Python:
+class PythonSubject:
     """One or more IPyDrivers in this process, each on a link in memory; they see each other as under a server."""
 
     kind = "Python"
     is_server = False
     device: str | None = None
+    limit: tuple[float, Callable[[], None]] | None = None
 
     def __init__(self, spec: PythonSpec) -> None:
         self.stderr: deque[str] = deque(maxlen=_STDERR_LINES)
@@ -293,6 +294,7 @@ class _Python:
 
     async def start(self, recipient: Recipient) -> None:
         self.watch = DriverWatch()
+        self.watch.limit = self.limit
         self.watch.listen()
         try:
             drivers = load_drivers(self._spec)
@@ -357,7 +359,7 @@ class _Python:
 class _DriverEnd:
     """Our end of the link to one driver."""
 
-    def __init__(self, subject: _Python, link: MemoryLink, recipient: Recipient, devices: set[str]) -> None:
+    def __init__(self, subject: PythonSubject, link: MemoryLink, recipient: Recipient, devices: set[str]) -> None:
         self.link = link
         self.devices = devices
         self._subject = subject

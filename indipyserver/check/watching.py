@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from typing import Final
 
 from ..loading import function_of, place_of
@@ -27,10 +28,13 @@ class DriverWatch(logging.Handler):
     Attributes:
         failures: Descriptions of handlers that raised.
         slips: What the library has warned of in the classes of the drivers.
+        limit: After how many seconds a call counts as one that blocks for ever, and what is called then, once, in a
+            thread.
     """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
+        self.limit: tuple[float, Callable[[], None]] | None = None
         self.failures: list[str] = []
         self.slips: list[str] = []
         self._blocked: dict[str, tuple[float, int, str]] = {}  # by function: longest time, how often seen, place
@@ -103,3 +107,6 @@ class DriverWatch(logging.Handler):
                 if function is not None and place is not None:
                     longest, count, where = self._blocked.get(function, (0.0, 0, place))
                     self._blocked[function] = max(late, longest), count + 1, where
+                    if self.limit is not None and late > self.limit[0]:
+                        self.limit[1]()
+                        return

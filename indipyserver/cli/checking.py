@@ -62,11 +62,21 @@ def run_check(
             text = as_json(report) + "\n" if json else as_text(report, colour=is_terminal(sys.stdout))
             write_out(text)
 
+    out = sys.stdout
+
+    def give_up(report: Report) -> None:
+        """End the process in a thread: the event loop does nothing any more, and its signals neither."""
+        sys.stdout = out
+        tell(report)
+        log.flush()
+        end_children()
+        os._exit(report.status)
+
     # What a driver logs about the bad commands of the check is expected here.
     with attach(sys.stderr, verbose_level(verbose) if verbose else logging.CRITICAL) as log:
         logger.setLevel(logging.WARNING)  # why it ends without something is always told
         try:
-            checking = check(spec, timeout=timeout, act=act, to_other_servers=to_other_servers)
+            checking = check(spec, timeout=timeout, act=act, to_other_servers=to_other_servers, stuck=give_up)
             return asyncio.run(_run(checking, ended, tell, log.flush))
         except CannotRun as error:
             log.write_line(str(error))

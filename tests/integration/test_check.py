@@ -204,6 +204,29 @@ async def test_a_python_driver_that_swallows_its_cancellation_is_reported(tmp_pa
     assert "ignores-end" in {finding["code"] for finding in json.loads(result.stdout)["findings"]}
 
 
+@pytest.mark.parametrize("forgotten", ["time.sleep(0.1)", "asyncio.sleep(0.1)"])
+@asynchronous
+async def test_a_driver_that_blocks_for_ever_is_reported(tmp_path, forgotten):
+    word = python_driver(
+        tmp_path,
+        f"""
+        import asyncio, time, warnings
+        class Driver(ipd.IPyDriver):
+            async def hardware(self):
+                warnings.simplefilter("ignore")
+                while not self.stop:
+                    {forgotten}
+        def make_driver():
+            return Driver(ipd.Device("D", []))
+        """,
+    )
+    result = await run(*COMMAND, word, "--json", "--timeout", "0.5", cwd=ROOT, timeout=40)
+    assert result.returncode == 1, result.stderr
+    found = {finding["code"]: finding["seen"] for finding in json.loads(result.stdout)["findings"]}
+    assert " in hardware: " in found["blocks-loop"]
+    assert found["blocks-loop"].endswith(", where it still is: the check ends here")
+
+
 @pytest.mark.parametrize(
     ("start", "told"),
     [
