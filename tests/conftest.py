@@ -15,6 +15,9 @@ settings.register_profile("repeatable", derandomize=True, database=None, deadlin
 settings.register_profile("search", deadline=None)
 settings.load_profile("search" if os.environ.get("INDI_LONG") else "repeatable")
 
+# The example LED works with gpiozero's mock pins, and says nothing about missing ones. Programs that tests start inherit it.
+os.environ["GPIOZERO_PIN_FACTORY"] = "mock"
+
 # A shell has a job in the background ignore Ctrl-C, and nohup the loss of the terminal. Programs that tests start would
 # inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -373,11 +373,11 @@ async def test_what_is_missing_does_not_keep_the_others_from_being_served(word, 
 
 @asynchronous
 async def test_the_same_driver_twice_is_served_once():
-    with server(LED, LED) as program:
+    with server(*["examples.thermostat:make_driver"] * 2) as program:
         async with IndiClient(await port_of(program)) as client:
             await client.get_properties()
-            await client.expect(match("defSwitchVector", device="LED"))
-        assert "already a device named 'LED'" in program.stderr()
+            await client.expect(match("defNumberVector", device="Thermostat"))
+        assert "already a device named 'Thermostat'" in program.stderr()
 
 
 @asynchronous

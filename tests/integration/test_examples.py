@@ -87,7 +87,7 @@ def test_the_log_says_so_if_the_pins_cannot_be_used(monkeypatch, caplog):
     """Clients cannot see it: the LED stays dark, and the switch is On and Ok."""
     gpiozero = pytest.importorskip("gpiozero")
     monkeypatch.setattr(gpiozero.Device, "pin_factory", None)
-    monkeypatch.delenv("GPIOZERO_PIN_FACTORY", raising=False)
+    monkeypatch.delenv("GPIOZERO_PIN_FACTORY")
     assert isinstance(led.open_led(), led.SimulatedLED)
     assert "GPIO 17 cannot be used, so the LED is simulated: Unable to load any" in caplog.text
 
