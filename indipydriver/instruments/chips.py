@@ -249,7 +249,7 @@ class Chips(Instrument):
 
     async def _on_exposure_abort(self, chip: Chip, values: dict[str, Any]) -> None:
         name = chip.abort
-        if not values.get("ABORT"):
+        if not values.get("ABORT") or self._is_already_stopped(chip.exposure):
             await self._button(name)
             return
         after = self._abandon(chip.exposure)

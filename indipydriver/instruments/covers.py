@@ -89,7 +89,7 @@ class DustCap(Instrument):
         )
 
     async def _on_cap_abort(self, values: dict[str, Any]) -> None:
-        if not values.get("ABORT"):
+        if not values.get("ABORT") or self._is_already_stopped(_PARK):
             await self._button(_ABORT)
             return
         moved = _PARK in self._operations

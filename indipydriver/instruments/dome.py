@@ -306,7 +306,9 @@ class Dome(Shutter, Slaving, Backlash):
         await self._perform(_SYNC, self.sync(azimuth), accept=accept, after=self._operations.running(_ABORT, _MOTION))
 
     async def _on_dome_abort(self, values: dict[str, Any]) -> None:
-        if values.get("ABORT"):
+        turning = [_MOTION] if self._is_turning else []
+        is_stopped = self._is_already_stopped(_ABS, _REL, _MOTION, _PARK, SHUTTER, moving=turning)
+        if values.get("ABORT") and not is_stopped:
             await self._halt(_ABORT)
         else:
             await self._button(_ABORT)

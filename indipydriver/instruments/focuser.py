@@ -254,7 +254,7 @@ class Focuser(Backlash):
 
     async def _on_focuser_abort(self, values: dict[str, Any]) -> None:
         name = "FOCUS_ABORT_MOTION"
-        if not values.get("ABORT"):
+        if not values.get("ABORT") or self._is_already_stopped(_ABS, _REL, _TIMER):
             await self._button(name)
             return
         after = self._abandon(_ABS, _REL, _TIMER)

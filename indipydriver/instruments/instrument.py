@@ -166,6 +166,7 @@ class Instrument(Parts):
         if not self.connected and not self._bound[name].is_permanent:
             raise Refused("The device is not connected")
         self.whole._order.check(name)
+        self.whole._order.begins(name)
 
     def _changes(self, name: str) -> None:
         """Note that a property is about to change, for commands that arrived before and still wait for their turn."""

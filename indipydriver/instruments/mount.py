@@ -307,7 +307,8 @@ class Mount(Parking, Site, Tracking):
         await self._perform(EOD, self.sync(ra, dec), accept=lambda: self._mount_arrives(ra, dec), **how)
 
     async def _on_mount_abort(self, values: dict[str, Any]) -> None:
-        if not values.get("ABORT"):
+        is_stopped = self._is_already_stopped(EOD, _PARK, _HOME, *AXES, *PULSES, moving=self._motions)
+        if is_stopped or not values.get("ABORT"):
             await self._button(_ABORT)
             return
         was_slewing, parking = self.slewing, _PARK in self._operations

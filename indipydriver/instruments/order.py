@@ -32,6 +32,7 @@ class CommandOrder:
     def __init__(self) -> None:
         self._handled: dict[asyncio.Task[object] | None, int] = {}  # what each task handles
         self._stopped: dict[str, int] = {}  # by property: the last command that stopped it
+        self._begun: dict[str, int] = {}  # by property: the command that has begun last
         self._changes: dict[str, deque[tuple[int, Mapping[str, Any]]]] = {}  # when, and what it was before
 
     @contextlib.contextmanager
@@ -78,6 +79,14 @@ class CommandOrder:
         arrival = self._arrival()
         for name in names:
             self._stopped[name] = max(arrival, self._stopped.get(name, 0))
+
+    def begins(self, name: str) -> None:
+        """Note that the command of this task begins under this name."""
+        self._begun[name] = self._arrival()
+
+    def has_come_before(self, name: str) -> bool:
+        """Whether the command of this task arrived before that which has begun last under this name."""
+        return 0 < self._arrival() < self._begun.get(name, 0)
 
     def check(self, name: str) -> None:
         """Raise Overtaken if the command of this task must not begin; a task without a command always may."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from .lines import Line
@@ -68,6 +68,14 @@ class Parts(Partners):
         """Whether the hardware was lost, and has not been told again how clients have set it."""
         lost: bool = self.whole._was_lost
         return lost
+
+    def _is_already_stopped(self, *names: str, moving: Iterable[str] = ()) -> bool:
+        """Whether all that runs under these names arrived after the present command, which stops what came before.
+
+        That has waited for its turn while another stop command was handled. What is `moving` counts as running.
+        """
+        running = [*moving, *(name for name in names if name in self._operations)]
+        return bool(running) and all(self.whole._order.has_come_before(name) for name in running)
 
     def _everything(self) -> Iterator[Any]:
         yield self

@@ -160,7 +160,7 @@ class Rotator(Backlash):
         self.angle = angle
 
     async def _on_rotator_abort(self, values: dict[str, Any]) -> None:
-        if not values.get("ABORT"):
+        if not values.get("ABORT") or self._is_already_stopped(_ANGLE, _HOME):
             await self._button(_ABORT)
             return
         after = self._abandon(told=(_ANGLE, _HOME))

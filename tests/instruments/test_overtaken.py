@@ -318,3 +318,70 @@ async def test_an_output_that_waits_stays_on_for_the_time_that_was_set_when_it_w
         await client.number("PULSE_0", DURATION=0)
         await client.advance(5)
         assert device.log == [False, True, False]
+
+
+@pytest.mark.parametrize("kind", PLACES)
+@driver_test
+async def test_a_second_abort_does_not_stop_what_was_sent_after_it(kind):
+    name, member, abort = PLACES[kind]
+    async with Session(kind()) as client:
+        device = await client.connect()
+        ready(client)
+        await client.number(name, **{member: 1})
+        await client.advance(1)
+        device.log.clear()
+        await client.press(abort, "ABORT")
+        await client.press(abort, "ABORT")  # it waits for its turn
+        await client.advance(0.1)
+        await client.number(name, **{member: 7})
+        await client.advance(5)
+        assert device.log == ["abort", 7]
+        assert (client.state(name), client.state(abort), client.on(abort)) == ("Busy", "Ok", [])
+        await client.press(abort, "ABORT")
+        await client.advance(1)
+        assert device.log == ["abort", 7, "abort"]
+
+
+@driver_test
+async def test_a_second_abort_of_a_cap_does_not_stop_what_was_sent_after_it():
+    async with Session(ACap()) as client:
+        device = await client.connect()
+        await client.press("CAP_PARK", "PARK")
+        await client.advance(1)
+        await client.press("CAP_ABORT", "ABORT")
+        await client.press("CAP_ABORT", "ABORT")
+        await client.advance(0.1)
+        await client.press("CAP_PARK", "UNPARK")
+        await client.until("CAP_PARK", "Ok", 15)
+        assert device.log == ["close", "abort", "open"]
+
+
+@driver_test
+async def test_a_second_abort_does_not_stop_a_motion_by_hand_that_was_sent_after_it():
+    async with Session(AMount()) as client:
+        device = await client.connect()
+        await client.press("TELESCOPE_MOTION_NS", "MOTION_NORTH")
+        await client.advance(2)
+        device.log.clear()
+        await client.press("TELESCOPE_ABORT_MOTION", "ABORT")
+        await client.press("TELESCOPE_ABORT_MOTION", "ABORT")
+        await client.press("TELESCOPE_MOTION_WE", "MOTION_WEST")
+        await client.advance(5)
+        assert device.log[-1] == "WEST"
+        assert client.on("TELESCOPE_MOTION_WE") == ["MOTION_WEST"]
+
+
+@driver_test
+async def test_a_second_abort_stops_what_one_axis_does_although_the_other_began_later():
+    async with Session(AMount()) as client:
+        device = await client.connect()
+        await client.press("TELESCOPE_MOTION_NS", "MOTION_NORTH")
+        await client.advance(2)
+        device.log.clear()
+        await client.press("TELESCOPE_ABORT_MOTION", "ABORT")
+        await client.press("TELESCOPE_MOTION_NS", "MOTION_NORTH")
+        await client.press("TELESCOPE_ABORT_MOTION", "ABORT")
+        await client.press("TELESCOPE_MOTION_WE", "MOTION_WEST")
+        await client.advance(5)
+        assert "stop" in device.log
+        assert client.on("TELESCOPE_MOTION_NS") == []
