@@ -24,14 +24,13 @@ from indipydriver.protocol.values import inflate, parse_timestamp
 from .errors import BadValue
 from .model.commands import LARGEST
 from .model.model import Change, What
-from .model.properties import Key
 from .streams import Lost, Tap
 
 __all__ = [
     "BlobSink",
     "ReceivedBlob",
+    "blobs_in",
     "blobs_of",
-    "brings_blobs_of",
     "bytes_of",
     "safe_name",
     "safe_suffix",
@@ -301,17 +300,14 @@ class BlobSink:
         self._stream.close()
 
 
-def brings_blobs_of(message: object) -> Key | None:
-    """The property of which a message brings BLOBs; None if it brings none."""
-    if isinstance(message, SetVector) and message.kind is VectorKind.BLOB:
-        return message.device, message.name
-    return None
-
-
 def blobs_of(change: Change) -> list[ReceivedBlob]:
     """What a change of a property has brought."""
-    message = change.message
-    if change.what is not What.SET or not isinstance(message, SetVector) or message.kind is not VectorKind.BLOB:
+    return blobs_in(change.message) if change.what is What.SET else []
+
+
+def blobs_in(message: object) -> list[ReceivedBlob]:
+    """What a message brings, whether or not its property is known."""
+    if not isinstance(message, SetVector) or message.kind is not VectorKind.BLOB:
         return []
     return [
         ReceivedBlob(message.device, message.name, one.name, one.data, one.format, one.size, message.timestamp)

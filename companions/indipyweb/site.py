@@ -16,24 +16,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from indipyclient import (
-    Change,
     Client,
     Delta,
     LinkState,
-    Lost,
     Note,
     Property,
     ReceivedBlob,
     State,
-    Tap,
     VectorKind,
-    What,
 )
-from indipyclient.blobs import blobs_of, brings_blobs_of
+from indipyclient.blobs import blobs_in
 from indipyclient.model.properties import Key
 
 from .disk import GRACE, Disk
 from .histories import Gap, Histories, NumberKey
+from .unsaved import Unsaved
 from .views import device_facts, dumps, is_secret, note_facts, piece, shape_of
 
 __all__ = ["Alert", "Filter", "Site"]
@@ -45,7 +42,6 @@ _ALERTS: Final = 50
 _OVER: Final = 600.0
 """Seconds for which an alert that is over is still shown."""
 _ENCODED: Final = 64
-_UNSAVED: Final = 64
 FOLDER_MOST: Final = 2 << 30
 """Bytes in the folder of BLOBs; beyond that, none are saved."""
 INFLATED: Final = 512 << 20
@@ -135,7 +131,8 @@ class Site:
         self._waiters: set[asyncio.Event] = set()
         self._encoded: OrderedDict[tuple[Filter, int, int, int], str] = OrderedDict()
         self._tasks: list[asyncio.Task[None]] = []
-        self._savers: dict[Key, asyncio.Task[None]] = {}
+        self._unsaved = Unsaved()
+        self._saver: asyncio.Task[None] | None = None
         self._lost_at: float | None = None
         self._devices: dict[str, tuple[int, dict[str, Any] | None]] = {}
 
@@ -156,14 +153,13 @@ class Site:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.client.aclose()
-        savers = set(self._savers.values())  # the BLOBs that have come are still saved
-        if savers:
-            _, late = await asyncio.wait(savers, timeout=GRACE)
+        saver = self._saver  # the BLOBs that have come are still saved
+        if saver is not None:
+            _, late = await asyncio.wait([saver], timeout=GRACE)
             if late:
                 logger.error("some BLOBs of %s were not saved: the disk is too slow", self.name)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+                saver.cancel()
+            await asyncio.gather(saver, return_exceptions=True)
 
     def close_streams(self) -> None:
         """End the streams."""
@@ -236,46 +232,34 @@ class Site:
         self.histories.keep(lambda device, name: model.get(device, name) is not None)
 
     def _heard(self, folder: Path, message: object) -> None:
-        """Begin to save the BLOBs of a property with its first one; called before the model knows of it."""
-        key = brings_blobs_of(message)
-        if key is None or key in self._savers or self.model.get(*key) is None:
-            return
-        # A separate tap, which thousands of updates of other properties cannot fill.
-        saving = self._save(folder, key, self.client.tap(*key, limit=_UNSAVED))
-        saver = self._savers[key] = asyncio.create_task(saving, name=f"web: BLOBs of {key[0]}")
-        saver.add_done_callback(functools.partial(self._saved_all, key))
+        """Have the BLOBs of a message saved; called before the model knows of it."""
+        for blob in blobs_in(message):
+            prop = self.model.get(blob.device, blob.name)
+            if not blob.data or prop is None or prop.kind is not VectorKind.BLOB:
+                continue
+            for lost in self._unsaved.put(blob):
+                self._not_saved(f"BLOBs of {lost.device} came faster than they could be saved")
+            if self._saver is None or self._saver.done():
+                self._saver = asyncio.create_task(self._save_all(folder), name=f"web: BLOBs of {self.name}")
 
-    async def _save(self, folder: Path, key: Key, tap: Tap[Change]) -> None:
-        """Save the BLOBs of a property, until it is deleted, or the client ends."""
-        device, _ = key
-        async with tap:
-            async for change in tap:
-                if isinstance(change, Lost):
-                    self.problem = f"{change.count} BLOBs of {device} came faster than they could be saved"
-                    logger.error("%s", self.problem)
-                    continue
-                if change.what is What.DELETED and self.model.get(*key) is None and not tap.waiting:
-                    del self._savers[key]  # at once, as it may come again
-                    return
-                for blob in blobs_of(change):
-                    if blob.data:
-                        await self._save_one(folder, blob)
+    async def _save_all(self, folder: Path) -> None:
+        while (blob := self._unsaved.take()) is not None:
+            try:
+                await self._save_one(folder, blob)
+            except Exception:
+                logger.exception("a BLOB of %s was not saved", blob.device)
 
-    def _saved_all(self, key: Key, saver: asyncio.Task[None]) -> None:
-        if self._savers.get(key) is saver:
-            del self._savers[key]
-        if not saver.cancelled() and saver.exception() is not None:
-            logger.error("BLOBs of %s are not saved any more", key[0], exc_info=saver.exception())
+    def _not_saved(self, problem: str) -> None:
+        if problem != self.problem:
+            logger.error("%s", problem)
+        self.problem = problem
 
     async def _save_one(self, folder: Path, blob: ReceivedBlob) -> None:
         try:
             async with self._disk.saving:
                 await self._disk.do(_write, folder, blob)
         except OSError as error:
-            problem = f"A BLOB of {blob.device} was not saved: {error.strerror or error}"
-            if problem != self.problem:
-                logger.error("%s", problem)
-            self.problem = problem
+            self._not_saved(f"A BLOB of {blob.device} was not saved: {error.strerror or error}")
         else:
             self.saved += 1
             self.problem = ""

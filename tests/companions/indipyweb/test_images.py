@@ -6,6 +6,7 @@ import contextlib
 import html
 import json
 import os
+import random
 import re
 import threading
 import zlib
@@ -21,6 +22,7 @@ from indipyweb import site as site_module
 from indipyweb.disk import Disk
 from indipyweb.pages import blobs
 from indipyweb.site import Filter, Site
+from indipyweb.unsaved import Unsaved
 from tests.support import asynchronous
 from tests.support.fits import fits, read_png
 
@@ -242,6 +244,59 @@ async def test_blobs_that_come_with_their_property_are_all_saved_also_at_the_end
         finally:
             await site.aclose()
     assert sorted(file.read_bytes() for file in folder.iterdir()) == sent
+
+
+def test_what_waits_to_be_saved_is_bounded_for_all_cameras_together(monkeypatch):
+    monkeypatch.setattr("indipyweb.unsaved.BYTES", 8192)
+
+    def blob(name, data):
+        return ReceivedBlob("Camera", name, "I", data, ".bin", None, None)
+
+    chance, unsaved, waiting = random.Random(5), Unsaved(), []
+    for _ in range(3000):
+        if chance.random() < 0.7:
+            given = blob(f"C{chance.randrange(12)}", bytes(chance.choice((1, 500, 3000, 20_000))))
+            gone = unsaved.put(given)
+            waiting.append(given)
+            assert not any(one is given for one in gone)
+            for lost in gone:  # the oldest of its property
+                first = next(one for one in waiting if one.name == lost.name)
+                assert lost is first
+                waiting.remove(first)
+            assert unsaved.bytes <= 8192 or len(waiting) == 1
+        elif (taken := unsaved.take()) is not None:
+            first = next(one for one in waiting if one.name == taken.name)
+            assert taken is first
+            waiting.remove(first)
+    while unsaved.take() is not None:
+        waiting.pop()
+    assert (waiting, unsaved.bytes) == ([], 0)
+    for number in range(70):  # a stream of small ones costs the image of another camera nothing
+        gone = unsaved.put(blob("video", b"%d" % number))
+        unsaved.put(blob("image", b"image")) if not number else None
+    assert all(one.name == "video" for one in gone)
+    assert [unsaved.take().name for _ in range(3)] == ["video", "image", "video"]
+
+
+@asynchronous
+async def test_blobs_of_many_cameras_do_not_pile_up_before_a_disk_that_does_not_answer(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("indipyweb.unsaved.BYTES", 1 << 20)
+    answers, written = threading.Event(), []
+    monkeypatch.setattr(site_module, "_write", lambda folder, blob: answers.wait(60) and written.append(blob))
+    async with _Line() as line:
+        site = Site("here", Client("127.0.0.1", line.port, blobs=BlobMode.ALSO), tmp_path)
+        await site.start()
+        try:
+            for name in "ABCD":
+                await line.send(_definition(name), *(_blob(name, bytes(200_000)) for _ in range(5)))
+            await line.send(_definition("E"), _blob("E", b"last"))
+            await soon(lambda: (found := site.model.get("Camera", "E")) and found["I"].data == b"last")
+            assert "came faster than they could be saved" in site.problem
+        finally:
+            answers.set()
+            await site.aclose()
+    assert len(written) == 7  # one that was being written, five that had room, and the last
+    assert {blob.name for blob in written} == set("ABCDE")
 
 
 @asynchronous
