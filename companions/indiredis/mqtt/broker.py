@@ -195,10 +195,11 @@ class Broker:
             if getattr(code, "value", code) >= REFUSED:
                 self._refuse(f"the broker does not let {self.identifier} listen to {topic}: {code}")
 
-    def _refuse(self, text: str) -> None:
+    def _refuse(self, text: str, about: str = "") -> None:
+        """Report a refusal, but not again and again: a report that is refused as well would cause the next one."""
         now = asyncio.get_running_loop().time()
-        if now >= self._refusals.get(text, -math.inf):
-            self._refusals[text] = now + AGAIN
+        if now >= self._refusals.get(about or text, -math.inf):
+            self._refusals[about or text] = now + AGAIN
             logger.warning("%s", text)
             self.on_refused(text)
 
@@ -393,9 +394,7 @@ class Broker:
             return False
         size = len(payload) + len(topic.encode()) + AROUND
         if size > self._most:
-            text = f"a message of {len(payload)} bytes on {topic} is larger than the broker accepts"
-            logger.warning("%s", text)
-            self.on_refused(text)
+            self._refuse(f"a message of {len(payload)} bytes on {topic} is larger than the broker accepts", topic)
             return False
         window = self._window
         try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Coroutine, Iterable
+from typing import Any, Final
 
 from indipyclient.client import Client
 from indipyclient.reconnect import LinkState, Status
@@ -192,7 +192,10 @@ class Site:
             if device is not None and (name is None or not shown):
                 self._shown.pop(device, None)
         elif isinstance(message, DefVector):
-            self._shown.setdefault(message.device, set()).add(message.name)
+            shown = self._shown.setdefault(message.device, set())
+            if message.kind is VectorKind.BLOB and message.name not in shown:
+                self._start(self._tell_wishes(message.device, message.name))
+            shown.add(message.name)
         elif isinstance(message, SetVector) and name not in self._shown.get(message.device, ()):
             prop = self._model.get(message.device, message.name)
             if prop is not None:
@@ -340,9 +343,12 @@ class Site:
 
     def _ask(self, message: GetProperties) -> None:
         if len(self._jobs) < MOST:
-            job = asyncio.ensure_future(self._send(message))
-            self._jobs.add(job)
-            job.add_done_callback(self._jobs.discard)
+            self._start(self._send(message))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        job = asyncio.ensure_future(work)
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
 
     async def _send(self, message: GetProperties) -> None:
         try:
@@ -436,6 +442,16 @@ class Site:
         )
         if device is not None and self._model.names(device):
             await self._client.enable_blobs(device, name, BlobMode.ALSO if wanted else BlobMode.NEVER)
+
+    async def _tell_wishes(self, device: str, name: str) -> None:
+        """Pass on what was requested before this property was there."""
+        subjects = [(device, None), (device, name)]
+        known = [each for each in subjects if any(each in wishes for wishes in self._blobs.values())]
+        try:
+            for each in known:
+                await self._tell_wish(*each)
+        except IndiError as error:
+            logger.warning("%s", error)
 
     async def _forget_blobs(self, who: str) -> None:
         for device, name in self._blobs.pop(who, {}):

@@ -57,6 +57,17 @@ async def test_what_is_larger_than_the_broker_says_is_not_sent():
 
 
 @asynchronous
+async def test_what_says_that_something_is_too_large_may_be_too_large_itself():
+    async with connected("max_packet_size 500") as (broker, _, told):
+        for size in (200, 201, 202):
+            assert not await broker.publish("a/b", bytes(size))
+        for text in told[:10]:
+            assert not await broker.publish("a/said", text.encode())
+        assert not await broker.publish("a/said", told[-1].encode())
+        assert [text.split()[6] for text in told] == ["a/b", "a/said"]
+
+
+@asynchronous
 async def test_what_is_larger_than_the_broker_does_not_say_ends_one_connection_and_not_many():
     async with connected("message_size_limit 20000") as (broker, heard, told):
         assert await broker.publish("a/b", bytes(100_000))

@@ -26,7 +26,7 @@ from indiredis.mqtt.site import Site
 from indiredis.mqtt.topics import Topics, presence
 from indiredis.mqtt.underway import Window
 from indiredis.run import following
-from tests.companions.indipyclient.scripted import scripted
+from tests.companions.indipyclient.scripted import BLOB, DEFINE, scripted
 from tests.support import asynchronous, eventually
 
 pytest.importorskip("aiomqtt")
@@ -474,3 +474,21 @@ async def test_a_command_does_not_wait_until_the_broker_has_said_who_is_there():
     await eventually(lambda: "newNumberVector" in bench.sent)
     pump.cancel()
     await eventually(lambda: not bench.listener._jobs)
+
+
+@asynchronous
+async def test_blobs_that_are_requested_before_their_device_is_there():
+    """A program that asks once does not have to know when the camera is switched on."""
+    async with a_bridge(DEFINE) as here:
+        carrying = asyncio.create_task(here.site.carry())
+        await here.client.wait_property("Mount", "EQ")
+        for payload in (
+            b"<enableBLOB device='CCD'>Also</enableBLOB>",
+            b"<enableBLOB device='Mount'>Never</enableBLOB>",
+        ):
+            here.site._take(Incoming("to_indi/program", payload, False))
+        await here.instruments.expect(lambda one: (one.tag, one.get("device")) == ("enableBLOB", "Mount"))
+        await here.instruments.send(BLOB)
+        told = await here.instruments.expect(lambda one: one.tag == "enableBLOB")
+        assert (told.get("device"), told.get("name"), told.text) == ("CCD", None, "Also")
+        carrying.cancel()
