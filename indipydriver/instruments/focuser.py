@@ -299,6 +299,7 @@ class Focuser(Backlash):
         if member is None:
             return
         wanted = member == "INDI_ENABLED"
+        await self._operations.join(_REVERSE)  # lost hardware may just be told again, before what moves it now
         moving = self._operations.running(_ABS, _REL, _TIMER)
         if moving and not self._may_have_forgotten():
             if wanted != self.reversed:

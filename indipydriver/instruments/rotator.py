@@ -209,6 +209,7 @@ class Rotator(Backlash):
         if member is None:
             return
         wanted, away = member == "INDI_ENABLED", 0.0
+        await self._operations.join(_REVERSE)  # lost hardware may just be told again, before what turns it now
         is_forgotten = self._may_have_forgotten()
         turning = self._operations.running(_ANGLE, _HOME)
         if turning and not is_forgotten:

@@ -221,3 +221,39 @@ async def test_lost_hardware_that_is_moved_at_once_is_told_its_direction_when_it
         await client.advance(10)
         assert calls == [True, ("begins", 600), ("ends", 600), True]
         assert (client.state("FOCUS_REVERSE_MOTION"), client.state("ABS_FOCUS_POSITION")) == ("Ok", "Ok")
+
+
+@driver_test
+async def test_what_is_sent_while_lost_hardware_is_told_its_direction_is_not_reversed_on_the_way():
+    calls, lost = [], []
+
+    class Tube(Focuser):
+        async def poll(self):
+            if lost:
+                lost.clear()
+                raise ConnectionError("no power")
+
+        async def move_to(self, position):
+            calls.append("begins")
+            await asyncio.sleep(5)
+            calls.append("ends")
+
+        async def set_reverse(self, reverse):
+            calls.append(reverse)
+            await asyncio.sleep(1)
+
+    async with Session(Tube()) as client:
+        await client.connect()
+        await client.press("FOCUS_REVERSE_MOTION", "INDI_ENABLED")
+        await client.advance(2)
+        lost.append(True)
+        await client.until("CONNECTION", "Alert", 5)
+        calls.clear()
+        await client.press("CONNECTION", "CONNECT")
+        await client.advance(0.5)
+        assert calls == [True]
+        await client.press("FOCUS_REVERSE_MOTION", "INDI_DISABLED")
+        await client.number("ABS_FOCUS_POSITION", FOCUS_ABSOLUTE_POSITION=600)
+        await client.advance(12)
+        assert calls in ([True, "begins", "ends"], [True, False, "begins", "ends"], [True, "begins", "ends", False])
+        assert (False in calls) == (client.on("FOCUS_REVERSE_MOTION") == ["INDI_DISABLED"])
