@@ -132,6 +132,7 @@ def _endpoint(web: Web, handler: Handler, need: Need) -> Callable[[Request], Awa
     async def endpoint(request: Request) -> Answer:
         visit = _visit(web, request, need)
         try:
+            visit.actor = visit.again()
             if not allows(need, visit.actor):
                 return _refusal(visit)
             return await handler(visit)
@@ -155,7 +156,7 @@ def _visit(web: Web, request: Request, need: Need) -> Visit:
     def who() -> Actor:
         return _actor(web, request)
 
-    return Visit(web, request, who(), need, who)
+    return Visit(web, request, Actor("", Role.NOBODY), need, who)
 
 
 def _actor(web: Web, request: Request) -> Actor:

@@ -72,6 +72,7 @@ class Command:
         done: Set when the outcome is known.
         outcome: The outcome, for programs.
         at: When the outcome was known.
+        other: It was accepted, and the property shows another value.
     """
 
     id: int
@@ -84,10 +85,12 @@ class Command:
     done: asyncio.Event
     outcome: dict[str, Any]
     at: float = 0.0
+    other: bool = False
 
     def facts(self) -> dict[str, Any]:
         """The outcome for the page."""
-        return {"id": self.id, "p": self.prop, "state": self.state, "text": self.text}
+        found = {"id": self.id, "p": self.prop, "state": self.state, "text": self.text}
+        return {**found, "other": True} if self.other else found
 
 
 class Commands:
@@ -207,8 +210,8 @@ class Commands:
         else:
             command.state, command.status = "ok", 200
             seconds = f" after {outcome.elapsed:.1f} s" if outcome.elapsed >= 1 else ""
-            is_done = outcome.confirmed or is_secret(prop)  # whose values are not said again
-            command.text = f"Done{seconds}." if is_done else f"Accepted{seconds}; it shows another value."
+            command.other = not outcome.confirmed and not is_secret(prop)  # whose values are not said again
+            command.text = f"Accepted{seconds}; it shows another value." if command.other else f"Done{seconds}."
             command.outcome = {
                 "state": outcome.prop.state.value,
                 "confirmed": outcome.confirmed,

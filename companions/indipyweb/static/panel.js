@@ -438,7 +438,7 @@
           const field = $(name); // it may have been drawn anew, and something else be typed meanwhile
           if (!field || field.value !== value) continue;
           delete field.dataset.dirty;
-          if (field.closest(".in")) field.value = ""; else if (field.matches(".text") && was(field) !== before) field.value = was(field);
+          if (field.closest(".in")) field.value = ""; else if (field.matches(".text") && (was(field) !== before || facts.other)) field.value = was(field);
         }
       })
       .catch(() => showOutcome({ p: id, state: "lost", text: "The web server did not answer: nobody knows whether it was sent." }));

@@ -14,7 +14,7 @@ pytest.importorskip("playwright", reason="browser tests need playwright")
 from tests.support import asynchronous, require
 from tests.support.fits import fits
 
-from .parts import AWKWARD, poll, soon
+from .parts import AWKWARD, Everything, poll, soon
 from .test_browser import GROUP, desk, prop, said
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
@@ -452,3 +452,38 @@ async def test_a_part_that_comes_late_hides_nothing_that_the_stream_has_said(tmp
         answer.put_nowait(None)
         await prop(page, "Num 3").locator("output", has_text="7.0").wait_for()
         assert await prop(page, "Num 3").locator("header .word").text_content() == "Ok"
+
+
+class _Keeps(Everything):
+    """It accepts texts, and keeps the old ones."""
+
+    async def rxevent(self, event):
+        if event.vectorname == "TEXT":
+            await event.vector.send_setVector(state="Ok")
+        else:
+            await super().rxevent(event)
+
+
+@asynchronous
+async def test_a_text_that_the_device_did_not_take_is_not_shown_as_its_value(tmp_path):
+    async with desk(tmp_path, _Keeps()) as here:
+        page, device = await here.page("user"), here.site.driver.device
+        await here.device(page)
+        text = prop(page, "Text").get_by_label("T", exact=True)
+        before, asked, answer = await text.input_value(), asyncio.Event(), asyncio.Event()
+
+        async def late(route):
+            response = await route.fetch()
+            asked.set()
+            await answer.wait()
+            await route.fulfill(response=response)
+
+        await page.route(re.compile("/set"), late)
+        await text.fill("typed")
+        await prop(page, "Text").get_by_role("button", name="Set").click()
+        await asyncio.wait_for(asked.wait(), 30)
+        await put(device["NUM"], N=4)
+        await prop(page, "Num <b>").locator("output", has_text="4.0").wait_for()  # the stream has said the outcome
+        answer.set()
+        await said(page, "Text", "Accepted; it shows another value.")
+        assert await text.input_value() == before

@@ -423,6 +423,14 @@ async def test_a_database_that_is_locked_is_said(tmp_path):
         assert site.web.options.flag("guests", True)
         other.rollback()
         other.close()
+
+        def broken(name):
+            raise sqlite3.OperationalError("disk I/O error")
+
+        site.web.users.get = broken  # so that it is not even known who asks
+        answer = await browser.get("/")
+        assert (answer.status_code, "disk I/O error" in answer.text) == (503, True)
+        del site.web.users.get
         assert (await browser.post("/users/delete", data={"name": "viewer"})).status_code == 303
 
 
