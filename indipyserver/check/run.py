@@ -27,7 +27,7 @@ DEFAULT_TIMEOUT: Final = 5.0
 """Seconds that a driver has to answer."""
 _STARTUP: Final = 10.0  # minimum seconds that it has to define its first property
 _BUSY: Final = 30.0  # seconds that connecting may take after it has answered with Busy
-_STUCK: Final = 6.0  # times the timeout after which a call that blocks is taken for one that never returns
+_NEVER_RETURNS: Final = 6.0  # times the timeout after which a call that blocks is taken for one that never returns
 _SLOW: Final = 1.0  # seconds; KStars shows Busy meanwhile
 _LEAST_GRACE: Final = 5.0  # minimum seconds that it has to end
 _WHOLE_NUMBER: Final = re.compile(r"\s*[0-9]{1,10}\s*")  # clients read 32 bits
@@ -66,7 +66,7 @@ async def check(
     printed = io.StringIO()
     begin = run.now
     if stuck is not None and isinstance(subject, PythonSubject):
-        limit = _STUCK * timeout
+        limit = _NEVER_RETURNS * timeout
 
         def give_up() -> None:
             run.judge_watched(", where it still is: the check ends here")
