@@ -6,6 +6,7 @@ and then, on somebody else's change, teaches nobody anything.
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,13 @@ def pytest_make_collect_report(collector):
         report.outcome = "failed"
         report.longrepr = f"skipped, but nothing may be skipped here: {report.longrepr[2]}"
     return report
+
+
+@pytest.fixture(autouse=True)
+def _pins_are_free():
+    """The mock pins belong to the process: whatever a test leaves on them, the next one may use them."""
+    yield
+    gpiozero = sys.modules.get("gpiozero")
+    factory = getattr(getattr(gpiozero, "Device", None), "pin_factory", None)
+    if hasattr(factory, "reset"):
+        factory.reset()
