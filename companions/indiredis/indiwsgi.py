@@ -263,14 +263,17 @@ class _Page:
     # Pages
 
     def _page(self, template: str, session: str, **values: Any) -> _Answer:
-        link = {"state": "gone", "reason": ""}
-        found = self._redis().hgetall(self._keys.link)
-        link |= {name.decode(): value.decode() for name, value in found.items()}
         values = {"told": "", "changes": "", "shape": ""} | values
         body = self._templates.get_template(template).render(
-            base=self._base, token=self._form_token(session), link=link, password=bool(self._hashed), **values
+            base=self._base, token=self._form_token(session), link=self._link(), password=bool(self._hashed), **values
         )
         return _Answer("200 OK", body, [("Content-Type", "text/html; charset=utf-8"), self._set_cookie(session)])
+
+    def _link(self) -> dict[str, str]:
+        """The state of the link to the instruments, and what the page says of it."""
+        state, reason = (_text(each) for each in self._redis().hmget(self._keys.link, "state", "reason"))
+        texts = {"up": "INDI is connected", "down": f"No connection to INDI: {reason}"}
+        return {"state": state or "gone", "text": texts.get(state, "The bridge to INDI is not running")}
 
     def _devices(self, session: str, told: str) -> _Answer:
         rconn, server = self._redis(), self._server
@@ -335,8 +338,6 @@ class _Page:
         values: dict[str, dict[str, str]] = {}
         states: dict[str, str] = {}
         shape: list[Any] = [tools.devices(rconn, server), tools.last_message(rconn, server)]
-        link = rconn.hget(self._keys.link, "state")
-        shape.append(link.decode() if link else "gone")
         if device:
             groups, _, shown = self._shown(device, group)
             shape += [groups, tools.last_message(rconn, server, device)]
@@ -355,7 +356,7 @@ class _Page:
 
     def _changes(self, environ: Environ, device: str, group: str) -> _Answer:
         digest, values, states = self._now(device, group)
-        body = json.dumps({"shape": digest, "values": values, "states": states})
+        body = json.dumps({"shape": digest, "values": values, "states": states, "link": self._link()})
         tag = f'"{hashlib.sha256(body.encode()).hexdigest()[:16]}"'
         if environ.get("HTTP_IF_NONE_MATCH") == tag:
             return _Answer("304 Not Modified", "", [("ETag", tag)])
@@ -401,6 +402,10 @@ class _Page:
             return _Answer("404 Not Found", "There is no such file")
         kind = f"{kinds[Path(name).suffix]}; charset=utf-8"
         return _Answer("200 OK", self._static[name], [("Content-Type", kind), ("Cache-Control", "max-age=3600")])
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode(errors="replace")
 
 
 _REFRESH: Final = ("Refresh", "5")

@@ -50,8 +50,8 @@ def served(application):
 class Desk:
     """The page with instruments behind it, and a browser in front of it."""
 
-    def __init__(self, browser, url, redis, driver, folder):
-        self.browser, self.url = browser, url
+    def __init__(self, browser, url, server, redis, driver, folder):
+        self.browser, self.url, self.server = browser, url, server
         self.redis, self.driver, self.folder = redis, driver, folder
         self.errors = []
 
@@ -94,7 +94,7 @@ async def desk(folder, url="/", password=""):
                 async with async_playwright() as playwright:
                     chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
                     try:
-                        yield Desk(chromium, f"http://127.0.0.1:{port}{url}", redis, driver, folder)
+                        yield Desk(chromium, f"http://127.0.0.1:{port}{url}", server, redis, driver, folder)
                     finally:
                         await chromium.close()
 
@@ -187,6 +187,21 @@ async def test_what_changes_while_the_page_is_on_its_way_is_not_missed(tmp_path)
         may_go_on.set()
         await page.get_by_text("Awaiting device information").wait_for()
         assert here.errors == []
+
+
+@asynchronous
+async def test_whether_there_is_a_connection_is_told_to_who_types_too_and_is_not_told_for_ever(tmp_path):
+    async with desk(tmp_path) as here:
+        page = await here.page()
+        await here.device(page)
+        await prop(page, "Num <b>").get_by_role("textbox", name="x 10").fill("7")
+        await page.route("**/changes*", lambda route: route.abort())
+        await page.get_by_text("The web server does not answer").wait_for()
+        await page.unroute("**/changes*")
+        await page.get_by_text("INDI is connected").wait_for()
+        here.server.shutdown()
+        await page.get_by_text("No connection to INDI").wait_for()
+        assert await prop(page, "Num <b>").get_by_role("textbox", name="x 10").input_value() == "7"
 
 
 @asynchronous

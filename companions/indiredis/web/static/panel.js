@@ -1,12 +1,18 @@
 "use strict";
 // Asks every two seconds what has changed. Values are put in place; anything else reloads the page,
-// but not while somebody is filling in a form.
+// but not while somebody is filling in a form; whether INDI is connected is told in any case.
 (() => {
   const url = document.body.dataset.changes;
   if (!url) return;
   let known = {tag: null, shape: document.body.dataset.shape};  // what the page was built from
   let edited = false;
   document.addEventListener("input", () => { edited = true; });
+  function tell(state, text) {
+    const link = document.getElementById("link");
+    if (link.textContent === text) return;  // it is read aloud
+    link.textContent = text;
+    link.className = "link-" + state;
+  }
   async function look() {
     if (document.hidden) return;
     try {
@@ -14,6 +20,7 @@
       if (answer.status === 304) return;
       if (!answer.ok) throw new Error(answer.statusText);
       const data = await answer.json();
+      tell(data.link.state, data.link.text);
       const before = known;
       known = {tag: answer.headers.get("ETag"), shape: data.shape};
       if (before.shape !== data.shape && !edited) { location.reload(); return; }
@@ -29,9 +36,7 @@
         if (state) { cell.textContent = state; cell.className = "state " + state.toLowerCase(); }
       }
     } catch (error) {
-      const link = document.getElementById("link");
-      link.textContent = "The web server does not answer";
-      link.className = "link-down";
+      tell("down", "The web server does not answer");
       known = {tag: null, shape: known.shape};
     }
   }
