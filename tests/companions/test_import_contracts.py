@@ -52,7 +52,7 @@ LAYERS = {
         "",
         (
             "security.permissions security.limits security.sessions security.origin security.passwords "
-            "store.database histories svgplot views settings listening disk"
+            "store.database histories unsaved svgplot views settings listening disk"
         ),
         "store.keeping store.users store.audit store.logins",
         "site",
@@ -138,7 +138,7 @@ SANS_IO = (
         f"indipyterm.{part}"
         for part in "words keymap settings values search pictures plots edits received aim layout paint browser".split()
     ),
-    *(f"indipyweb.{part}" for part in "histories svgplot views security.limits security.permissions".split()),
+    *(f"indipyweb.{part}" for part in "histories unsaved svgplot views security.limits security.permissions".split()),
     *(
         f"indiredis.{part}"
         for part in "keys numbers records logs plan requests mqtt.topics mqtt.snoop mqtt.owners mqtt.tree mqtt.discovery".split()
