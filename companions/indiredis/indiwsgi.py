@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, quote, unquote, urlencode
@@ -72,6 +73,26 @@ def make_wsgi_app(
         MissingPackage: A package is not installed.
     """
     return _Page(redisserver, blob_folder, url, hashedpassword, hosts)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What a page is built from."""
+
+    devices: list[str]
+    message: str | None
+    groups: list[str] = field(default_factory=list)
+    group: str = ""
+    device_message: str | None = None
+    properties: list[tuple[dict[str, str], list[dict[str, Any]]]] = field(default_factory=list)
+
+    def digest(self) -> str:
+        """Of everything but values and states: if it changes, the page has to be rebuilt."""
+        shape: list[Any] = [self.devices, self.message, self.groups, self.device_message]
+        for fields, elements in self.properties:
+            shape.append({name: text for name, text in fields.items() if name not in ("state", "timestamp")})
+            shape += [[each["name"], each["label"], each.get("filepath")] for each in elements]
+        return hashlib.sha256(json.dumps(shape).encode()).hexdigest()[:16]
 
 
 class _Page:
@@ -277,86 +298,72 @@ class _Page:
 
     def _devices(self, session: str, told: str) -> _Answer:
         rconn, server = self._redis(), self._server
-        shape = self._now("", "")[0]  # first: what changes meanwhile makes another one
-        names = tools.devices(rconn, server)
-        if not names and time.monotonic() > self._asked + ASK_AGAIN:
+        seen = self._read_all("", "")
+        if not seen.devices and time.monotonic() > self._asked + ASK_AGAIN:
             self._asked = time.monotonic()
             tools.getProperties(rconn, server)
-        found = [(name, tools.last_message(rconn, server, name)) for name in names]
+        found = [(name, tools.last_message(rconn, server, name)) for name in seen.devices]
         return self._page(
             "devices.html",
             session,
             devices=found,
-            message=tools.last_message(rconn, server),
+            message=seen.message,
             told=told,
             changes=f"{self._base}changes",
-            shape=shape,
+            shape=seen.digest(),
         )
 
-    def _shown(self, device: str, group: str) -> tuple[list[str], str, list[dict[str, str]]]:
-        rconn, server = self._redis(), self._server
-        every = [tools.attributes_dict(rconn, server, name, device) for name in tools.properties(rconn, server, device)]
-        every = [fields for fields in every if "label" in fields]  # others are gone, or redis has lost them
-        every.sort(key=lambda fields: fields["label"])
-        groups = sorted({fields["group"] for fields in every})
-        group = group if group in groups else next(iter(groups), "")
-        return groups, group, [fields for fields in every if fields["group"] == group]
-
     def _properties(self, device: str, group: str, session: str, told: str) -> _Answer:
-        rconn, server = self._redis(), self._server
-        shape = self._now(device, group)[0]
-        groups, group, shown = self._shown(device, group)
-        if not groups:
+        seen = self._read_all(device, group)
+        if not seen.groups:
             return _Answer("404 Not Found", "There is no such device")
-        found = []
-        for fields in shown:
-            elements = tools.property_elements(rconn, server, fields["name"], device)
+        for _, elements in seen.properties:
             for element in elements:
                 path = element.get("filepath")
                 element["file"] = Path(path).name if path else ""
-            found.append((fields, elements))
         return self._page(
             "properties.html",
             session,
             device=device,
-            group=group,
-            groups=groups,
-            properties=found,
-            message=tools.last_message(rconn, server),
-            devicemessage=tools.last_message(rconn, server, device),
+            group=seen.group,
+            groups=seen.groups,
+            properties=seen.properties,
+            message=seen.message,
+            devicemessage=seen.device_message,
             told=told,
-            changes=f"{self._base}changes?{urlencode({'d': device, 'g': group})}",
-            shape=shape,
+            changes=f"{self._base}changes?{urlencode({'d': device, 'g': seen.group})}",
+            shape=seen.digest(),
         )
 
-    def _now(self, device: str, group: str) -> tuple[str, dict[str, dict[str, str]], dict[str, str]]:
-        """A digest of what a page shows, and apart from that its values and states.
-
-        If the digest changes, the page has to be rebuilt.
-        """
+    def _read_all(self, device: str, group: str) -> _Seen:
+        """What redis shows now for a page: of a device, or of all if there is none."""
         rconn, server = self._redis(), self._server
-        values: dict[str, dict[str, str]] = {}
-        states: dict[str, str] = {}
-        shape: list[Any] = [tools.devices(rconn, server), tools.last_message(rconn, server)]
-        if device:
-            groups, _, shown = self._shown(device, group)
-            shape += [groups, tools.last_message(rconn, server, device)]
-            for fields in shown:
-                name = fields["name"]
-                states[name] = fields["state"]
-                elements = tools.property_elements(rconn, server, name, device)
-                fixed = {k: v for k, v in fields.items() if k not in ("state", "timestamp")}
-                shape.append(fixed)
-                for element in elements:
-                    text = element.get("formatted_number", element.get("value"))
-                    if text is not None:
-                        values.setdefault(name, {})[element["name"]] = text
-                    shape.append([element["name"], element["label"], element.get("filepath")])
-        return hashlib.sha256(json.dumps(shape).encode()).hexdigest()[:16], values, states
+        seen = _Seen(tools.devices(rconn, server), tools.last_message(rconn, server))
+        if not device:
+            return seen
+        every = [tools.attributes_dict(rconn, server, name, device) for name in tools.properties(rconn, server, device)]
+        every = [fields for fields in every if "label" in fields]  # others are gone, or redis has lost them
+        every.sort(key=lambda fields: fields["label"])
+        seen.groups = sorted({fields["group"] for fields in every})
+        seen.group = group if group in seen.groups else next(iter(seen.groups), "")
+        seen.device_message = tools.last_message(rconn, server, device)
+        seen.properties = [
+            (fields, tools.property_elements(rconn, server, fields["name"], device))
+            for fields in every
+            if fields["group"] == seen.group
+        ]
+        return seen
 
     def _changes(self, environ: Environ, device: str, group: str) -> _Answer:
-        digest, values, states = self._now(device, group)
-        body = json.dumps({"shape": digest, "values": values, "states": states, "link": self._link()})
+        seen = self._read_all(device, group)
+        states = {fields["name"]: fields["state"] for fields, _ in seen.properties}
+        values: dict[str, dict[str, str]] = {}
+        for fields, elements in seen.properties:
+            for element in elements:
+                text = element.get("formatted_number", element.get("value"))
+                if text is not None:
+                    values.setdefault(fields["name"], {})[element["name"]] = text
+        body = json.dumps({"shape": seen.digest(), "values": values, "states": states, "link": self._link()})
         tag = f'"{hashlib.sha256(body.encode()).hexdigest()[:16]}"'
         if environ.get("HTTP_IF_NONE_MATCH") == tag:
             return _Answer("304 Not Modified", "", [("ETag", tag)])
