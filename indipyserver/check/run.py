@@ -172,7 +172,7 @@ class _Script(Conversation):
         if connection.members["CONNECT"].value == "On":
             self.result.connected.append(device)
             if not self.act:
-                self._in_use(device)
+                self._spare_if_in_use(device)
                 return None
             await self._disconnect(device, set())
         self.ours.add(device)
@@ -196,8 +196,8 @@ class _Script(Conversation):
             add("connection-nothing", "nothing was defined on connecting", device)
         return device, news
 
-    def _in_use(self, device: str) -> bool:
-        """Whether another client may be using it, which the report tells: it is sent nothing wrong on purpose.
+    def _spare_if_in_use(self, device: str) -> bool:
+        """Send a device nothing wrong on purpose if another client may be using it; True if so, and reported.
 
         It may have answered late, because it is busy with what that client has asked for.
         """
@@ -374,7 +374,7 @@ class _Script(Conversation):
         """Send numbers beyond their range, and text that is not a number."""
         for key in list(self.checker.properties):
             prop = self._commandable(key)
-            if prop is None or prop.kind is not VectorKind.NUMBER or self._in_use(prop.device):
+            if prop is None or prop.kind is not VectorKind.NUMBER or self._spare_if_in_use(prop.device):
                 continue
             for name, value in out_of_range(prop):
                 await self._refuse(key, name, repr(value), "range-not-enforced")
@@ -413,7 +413,7 @@ class _Script(Conversation):
         self.teasing = True
         for key in list(self.checker.properties):
             prop = self._commandable(key)
-            if prop is not None and not self._in_use(prop.device) and self.command(unknown_member(prop)):
+            if prop is not None and not self._spare_if_in_use(prop.device) and self.command(unknown_member(prop)):
                 await self.answered(key, 0.1)
         self.pending.clear()
         before = self.definitions.copy()
@@ -425,7 +425,7 @@ class _Script(Conversation):
         """Send commands to read-only properties, then check the values."""
         written: dict[Key, tuple[str, str, int, NewVector]] = {}
         for prop in list(self.checker.properties.values()):
-            if prop.perm != "ro" or self._in_use(prop.device) or reason_to_spare(prop, self.act) is not None:
+            if prop.perm != "ro" or self._spare_if_in_use(prop.device) or reason_to_spare(prop, self.act) is not None:
                 continue
             other, restore = different(prop), same_values(prop)
             if other is not None and self.send(with_value(prop, *other)):
