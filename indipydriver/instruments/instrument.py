@@ -224,8 +224,8 @@ class Instrument(Parts):
                 return
             self._choose("CONNECTION", "CONNECT")
             await self._send("CONNECTION", State.BUSY)
-            what, connected = f"{type(self).__name__}.connect", list[Instrument]()
-            opened = partial(self._opened, connected)
+            connected: list[Instrument] = []
+            what, opened = f"{type(self).__name__}.connect", partial(self._opened, connected)
             self._operations.start(_CONNECTING, what, self._open(connected), opened, self.patience)
 
     async def _want_down(self) -> None:
