@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
-__all__ = ["Watchdog", "calls_in_threads"]
+__all__ = ["Watchdog", "calls_in_threads", "place_in"]
 
 _LIBRARY: Final = tuple(
     os.path.join(os.path.realpath(path), "")
@@ -30,6 +30,12 @@ def calls_in_threads() -> list[str]:
         if frame is not None and not thread.daemon and thread not in skipped and not _is_idle(frame):
             calls.append(_describe(frame))
     return calls
+
+
+def place_in(thread: threading.Thread) -> str:
+    """What a thread does at present: the author's function, with file and line."""
+    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001  # as above
+    return "an unknown place" if frame is None else _describe(frame)
 
 
 def _is_idle(frame: FrameType) -> bool:

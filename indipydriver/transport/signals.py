@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import threading
 import time
@@ -10,12 +11,18 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from .forked import end_children, handled_here_only
+from .leftthreads import place_in
 
-__all__ = ["AGAIN", "again_at_once", "on_signal"]
+__all__ = ["AGAIN", "HELD_UP", "again_at_once", "on_signal"]
 
 AGAIN: Final = 0.5
 """Seconds after the first signal in which others count as the same: a terminal that is closed sends two in one moment,
 and so does timeout(1)."""
+
+HELD_UP: Final = 5.0
+"""Seconds after the first signal in which the event loop has its turn; what holds it up for longer is named."""
+
+logger = logging.getLogger(__name__)
 
 
 def on_signal(name: str, call: Callable[[], None], *, once: bool = False) -> Callable[[], None]:
@@ -25,7 +32,7 @@ def on_signal(name: str, call: Callable[[], None], *, once: bool = False) -> Cal
         name: For example ``SIGUSR1``.
         call: What to call, in the event loop.
         once: Only the first time; the signal again, after :data:`AGAIN`, ends the process at once, also while the
-            event loop is held up.
+            event loop is held up, and what holds it up for longer than :data:`HELD_UP` is logged.
 
     Returns:
         Undoes it.
@@ -65,25 +72,51 @@ def on_signal(name: str, call: Callable[[], None], *, once: bool = False) -> Cal
     return undo
 
 
-def again_at_once(numbers: Iterable[signal.Signals], call: Callable[[signal.Signals], None]) -> None:
+def again_at_once(
+    numbers: Iterable[signal.Signals], call: Callable[[signal.Signals], None], *, waits: bool = True
+) -> None:
     """Have something called at once when one of these signals arrives, :data:`AGAIN` or more after an earlier one.
 
     The event loop, which handles them, calls nothing while a driver holds it up.  What is set here is called in between
     two instructions of that driver, in the main thread, so it may do little more than end the process.  If the driver
     waits for the system, as in a read, it is called within that: the wait is interrupted, and then goes on.
 
+    If the loop has not had its turn :data:`HELD_UP` after the first signal, the log says what holds it up.
+
     Args:
         numbers: The signals.
         call: Called with the signal that arrived.
+        waits: Whether the end then waits for a second signal. Otherwise `call` is called, from a thread, when the loop
+            is still held up after as long again: other drivers may have hardware to stop in that time.
     """
+    loop = asyncio.get_running_loop()
     first: list[float] = []  # when it arrived
 
     def count(number: int, frame: object) -> None:
         now = time.monotonic()
         if not first:
             first.append(now)
+            threading.Thread(target=watch, args=[signal.Signals(number)], daemon=True).start()
         elif now >= first[0] + AGAIN:
             call(signal.Signals(number))
+
+    def watch(number: signal.Signals) -> None:
+        turn = threading.Event()
+        try:
+            loop.call_soon_threadsafe(turn.set)
+        except RuntimeError:  # it has ended
+            return
+        if turn.wait(HELD_UP) or loop.is_closed():
+            return
+        what = "" if waits else f"the program ends without it in {HELD_UP:g} s; "
+        logger.error(
+            "%s: the event loop is held up, so nothing can be stopped: it is at %s; %ssend it again to end it at once",
+            number.name,
+            place_in(threading.main_thread()),
+            what,
+        )
+        if not waits and not turn.wait(HELD_UP):
+            call(number)
 
     for number in numbers:
         # The event loop is woken by the signal's number in a pipe, whoever handles the signal.

@@ -296,7 +296,7 @@ class _Run:
             except (NotImplementedError, RuntimeError):  # not on this platform; Ctrl-C works nevertheless
                 break
             handled.append(number)
-        again_at_once(handled, self._end_at_once)
+        again_at_once(handled, self._end_at_once, waits=False)
         handled_here_only(set(handled) - {signal.SIGINT})  # a terminal sends it to all of them
         usr1 = getattr(signal, "SIGUSR1", None)
         asked = usr1 is not None and signal.getsignal(usr1) is ignore

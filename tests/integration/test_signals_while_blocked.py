@@ -130,3 +130,59 @@ async def test_two_signals_in_one_moment_are_one(tmp_path: Path, by: str, held_u
             await asyncio.sleep(0.02)  # one that waits takes another in
         assert await program.wait() == (0 if by == "driver" else 143)
         assert "parked" in program.stdout()
+
+
+QUICK = """
+    import indipydriver.transport.signals as signals
+
+    signals.HELD_UP = 0.3
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its event loop handles no signals")
+@pytest.mark.parametrize("text", [AT_ITS_START, LATER], ids=["at its start", "later"])
+@asynchronous
+async def test_one_signal_names_what_blocks_and_the_command_ends_without_it(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "blocking.py"
+    path.write_text(textwrap.dedent(QUICK + text))
+    name = "make_driver" if text is AT_ITS_START else "hardware"
+    line = path.read_text().splitlines().index(" " * (4 if text is AT_ITS_START else 8) + "time.sleep(60)") + 1
+    with started(*COMMAND, f"{path}:make_driver", cwd=ROOT) as program:
+        await eventually(lambda: "blocked" in program.stdout() + program.stderr(), timeout=20)
+        program.signal(signal.SIGTERM)
+        assert await program.wait() == 143
+        assert (
+            f"SIGTERM: the event loop is held up, so nothing can be stopped: it is at blocking.py:{line} in {name}; "
+            in (program.stderr())
+        )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its event loop handles no signals")
+@pytest.mark.parametrize("by", ["script", "driver"])
+@asynchronous
+async def test_one_sigterm_names_what_blocks_a_script_which_goes_on_waiting(by: str) -> None:
+    words = (
+        sys.executable,
+        "-c",
+        textwrap.dedent(QUICK) + textwrap.dedent(LATER) + textwrap.dedent(SERVER if by == "script" else DRIVER),
+    )
+    with started(*words, cwd=ROOT, stdin=subprocess.PIPE) as program:
+        await eventually(lambda: "blocked" in program.stdout(), timeout=20)
+        program.signal(signal.SIGTERM)
+        await eventually(lambda: "in hardware; send it again to end it at once" in program.stderr(), timeout=20)
+        assert program.process.poll() is None
+        assert await insist(program, signal.SIGTERM) == -signal.SIGTERM
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its event loop handles no signals")
+@asynchronous
+async def test_a_loop_that_goes_on_within_the_time_ends_as_usual(tmp_path: Path) -> None:
+    """It has been named, and the drivers have their time nevertheless."""
+    path = tmp_path / "orderly.py"
+    path.write_text(textwrap.dedent(QUICK.replace("0.3", "2.0") + ORDERLY.replace("HELD_UP", "3")))
+    with started(*COMMAND, f"{path}:make_driver", cwd=ROOT) as program:
+        await eventually(lambda: "blocked" in program.stdout(), timeout=20)
+        program.signal(signal.SIGTERM)
+        assert await program.wait() == 143
+        assert "held up" in program.stderr()
+        assert "parked" in program.stdout()
