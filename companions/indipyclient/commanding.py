@@ -81,14 +81,14 @@ async def carry_out(
         began = loop.time()
         prop = await _in_turn(engine, prop, turn, wish, confirm, limit)
         limit -= loop.time() - began
-        known = engine.turns.expected(prop, turn)
+        known = engine.turns.expected(prop)
         wanted = wish(known)
         asked = texts(prop, wanted)
         message = command(known, wanted, asked)
         expectation = Expectation(prop, asked, now=loop.time(), timeout=limit, confirm=confirm)
         watcher = _CommandWatcher(expectation, loop, engine.turns, turn)
         rev = model.rev
-        turn.expectation = expectation
+        engine.turns.begin(prop.key, turn, expectation)
         turn.pending = Pending(asked, loop.time(), who)
         stack.enter_context(engine.watching(prop.key, watcher))
         model.set_pending(prop.key, turn.pending)
@@ -251,7 +251,6 @@ class _CommandWatcher(Watcher):
 
     def lost(self, error: ClientError) -> None:
         self.error = LinkLost(f"{error} before {self.expectation.last.name} had answered")
-        self.turn.expectation = None
         self.turn.end()
         self._news.set()
 

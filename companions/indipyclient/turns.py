@@ -5,7 +5,7 @@ INDI does not say which command an update answers, and a command for numbers or 
 * A command waits until the device has answered the one before, with Busy or otherwise, but not for more than
   :data:`HELD` seconds.  A command that only turns switches Off, which may stop a movement, does not wait, nor does one
   whose outcome nobody awaits.
-* Members that it does not set have the values that earlier commands have requested and that are not decided yet.
+* Members that it does not set have the values that were requested last, as long as that command is not decided yet.
 * Updates answer the commands in their order, except those with the values that only a later one has requested.  Alert
   while one is carried out ends it and the next: a device that refuses a new target says the same as one that fails.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import dropwhile, islice, takewhile
 from typing import Final
 
 from indipydriver.protocol.tags import State, VectorKind
@@ -26,8 +27,6 @@ __all__ = ["HELD", "Turn", "Turns"]
 
 HELD: Final = 1.0
 """Seconds that a command may wait for the answer to an earlier one, and that an unanswered one is remembered."""
-REMEMBERED: Final = 64
-"""Commands for one property that are remembered; beyond that, the oldest are forgotten."""
 
 
 class Turn:
@@ -54,6 +53,7 @@ class Turn:
 
     def end(self) -> None:
         """Note that it is over."""
+        self.expectation = None
         self.sent.set()
         self.answered.set()
 
@@ -63,15 +63,18 @@ class Turns:
 
     def __init__(self) -> None:
         self._of: dict[Key, list[Turn]] = {}
+        self._latest: dict[Key, dict[str, Turn]] = {}  # which command has last requested a member
 
     def enter(self, key: Key) -> Turn:
         """A new command, after those that there are."""
         turn = Turn()
-        turns = self._of.setdefault(key, [])
-        turns.append(turn)
-        if len(turns) > REMEMBERED:
-            turns.pop(0)
+        self._of.setdefault(key, []).append(turn)
         return turn
+
+    def begin(self, key: Key, turn: Turn, expectation: Expectation) -> None:
+        """It is being sent, after all that was entered before."""
+        turn.expectation = expectation
+        self._latest.setdefault(key, {}).update(dict.fromkeys(expectation.values, turn))
 
     def leave(self, key: Key, turn: Turn) -> None:
         """A command is over."""
@@ -81,6 +84,7 @@ class Turns:
             turns.remove(turn)
         if not turns:
             self._of.pop(key, None)
+            self._latest.pop(key, None)
 
     def pending(self, key: Key) -> Pending | None:
         """How the latest command is shown whose outcome is awaited."""
@@ -88,26 +92,31 @@ class Turns:
 
     async def sent(self, key: Key, turn: Turn) -> None:
         """Wait until earlier commands have been sent."""
-        for other in self._before(key, turn):
+        earlier = dropwhile(lambda other: other is not turn, reversed(self._of.get(key, ())))
+        unsent = takewhile(
+            lambda other: not other.sent.is_set(), islice(earlier, 1, None)
+        )  # the others are before them
+        for other in reversed([*unsent]):
             await other.sent.wait()
 
     async def answered(self, key: Key, turn: Turn) -> None:
         """Wait until earlier commands have been answered, for some time."""
         try:
             async with asyncio.timeout(HELD):
-                for other in self._before(key, turn):
+                for other in [*self._before(key, turn)]:
                     await other.answered.wait()
         except TimeoutError:
             pass
 
-    def expected(self, prop: Property, turn: Turn) -> Property:
-        """The property with the values that earlier commands have requested."""
+    def expected(self, prop: Property) -> Property:
+        """The property with the values that those commands have requested which have begun."""
+        if prop.kind is VectorKind.BLOB:
+            return prop
         members = dict(prop.members)
-        if prop.kind is not VectorKind.BLOB:
-            for expectation in self._undecided(prop.key, turn):
-                for name, value in expectation.values.items():
-                    if name in members:
-                        members[name] = members[name]._replace(value=value)
+        for name, turn in self._latest.get(prop.key, {}).items():
+            theirs = turn.expectation
+            if name in members and theirs is not None and theirs.verdict is None:
+                members[name] = members[name]._replace(value=theirs.values[name])
         return replace(prop, members=members)
 
     def answers_earlier(self, prop: Property, turn: Turn) -> bool:
@@ -115,20 +124,18 @@ class Turns:
         mine = turn.expectation
         if mine is None:
             return False
-        for other in self._undecided(prop.key, turn):
-            if prop.state in (State.BUSY, State.ALERT) and other.acknowledged:  # it may be about either, or both
+        for other in self._before(prop.key, turn):
+            theirs = other.expectation
+            if theirs is None or theirs.verdict is not None:
                 continue
-            if mine.acknowledged and (prop.state is State.ALERT or not met(prop, other.values)):
+            if prop.state in (State.BUSY, State.ALERT) and theirs.acknowledged:  # it may be about either, or both
+                continue
+            if mine.acknowledged and (prop.state is State.ALERT or not met(prop, theirs.values)):
                 continue
             if prop.state is State.ALERT or not met(prop, mine.values):
                 return True
         return False
 
-    def _before(self, key: Key, turn: Turn) -> list[Turn]:
-        turns = self._of.get(key, [])
-        return turns[: turns.index(turn)] if turn in turns else []
-
-    def _undecided(self, key: Key, turn: Turn) -> Iterator[Expectation]:
-        for other in self._before(key, turn):
-            if other.expectation is not None and other.expectation.verdict is None:
-                yield other.expectation
+    def _before(self, key: Key, turn: Turn) -> Iterator[Turn]:
+        """Those that were entered earlier."""
+        return takewhile(lambda other: other is not turn, self._of.get(key, ()))

@@ -193,3 +193,53 @@ async def test_a_cancelled_command_holds_up_nobody_and_leaves_nothing():
         assert tasks[1].cancelled()
         assert not client._running.turns._of
         assert not client._running._watchers
+
+
+FOCUSERS = 100
+MANY = '<defNumberVector device="Mount" name="MANY" state="Ok" perm="rw">{}</defNumberVector>'.format(
+    "".join(
+        f'<defNumber name="M{number}" format="%g" min="0" max="0" step="0">-1</defNumber>' for number in range(FOCUSERS)
+    )
+)
+
+
+@asynchronous
+async def test_any_number_of_commands_at_once_leave_each_others_values(monkeypatch):
+    monkeypatch.setattr(turns_module, "HELD", 0.2)
+    async with meeting(MANY) as (server, client):
+        tasks = [background(client.set("Mount", "MANY", {f"M{number}": number})) for number in range(FOCUSERS)]
+        for latest in range(FOCUSERS):  # the device answers none of them
+            sent = values(await server.expect(COMMAND))
+            assert sent == {f"M{number}": str(number if number <= latest else -1) for number in range(FOCUSERS)}
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+@asynchronous
+async def test_a_value_that_a_later_command_has_replaced_is_not_sent_again():
+    async with meeting(DEFINE) as (server, client):
+        first = background(client.set("Mount", "EQ", RA=5, confirm="values"))
+        await server.expect(COMMAND)
+        await server.send(numbers("Busy", RA=1))
+        second = background(client.set("Mount", "EQ", RA=9))
+        await server.expect(COMMAND)
+        await server.send(numbers("Ok", RA=9, DEC=2))
+        assert (await second).confirmed
+        assert not first.done()  # it waits for its value
+        third = background(client.set("Mount", "EQ", DEC=6))
+        assert values(await server.expect(COMMAND)) == {"RA": "9", "DEC": "6"}
+        for task in (first, third):
+            task.cancel()
+        await asyncio.wait([first, third])
+
+
+@asynchronous
+async def test_nothing_is_kept_of_commands_that_are_over():
+    async with meeting(DEFINE) as (server, client):
+        task = background(client.set("Mount", "EQ", RA=5))
+        await server.expect(COMMAND)
+        await server.send(numbers("Ok", RA=5))
+        assert (await task).confirmed
+        assert not client._running.turns._of
+        assert not client._running.turns._latest
