@@ -8,6 +8,7 @@ import pytest
 
 import indiredis
 from indiredis import tools
+from indiredis.store import Store
 from tests.support import ROOT, asynchronous, eventually, free_port, running_server, started
 
 from .parts import PATH, bridge, broker_running, redis_running, soon, witness
@@ -124,10 +125,16 @@ async def test_a_program_that_handles_sigterm_itself_goes_on_doing_so():
 
 
 @asynchronous
-async def test_the_sign_of_life_of_another_bridge_is_left_to_it(tmp_path):
+async def test_the_sign_of_life_of_another_bridge_is_left_to_it(tmp_path, monkeypatch):
+    leave = Store._leave
+
+    async def leave_after_another(store):  # so that no sign of this one comes in between
+        rconn.hset("indi_link", "bridge", "another")
+        await leave(store)
+
+    monkeypatch.setattr(Store, "_leave", leave_after_another)
     async with redis_running() as redis, running_server(Counter()) as server:
         there, rconn = indiredis.indi_server("127.0.0.1", server.port), redis.rconn
         async with bridge(indiredis.run_inditoredis, there, redis.server, blob_folder=tmp_path):
             await soon(lambda: rconn.hget("indi_link", "state") == b"up")
-            rconn.hset("indi_link", "bridge", "another")
         assert rconn.hget("indi_link", "bridge") == b"another"
