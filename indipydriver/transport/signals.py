@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import threading
@@ -96,7 +97,8 @@ def again_at_once(
         now = time.monotonic()
         if not first:
             first.append(now)
-            threading.Thread(target=watch, args=[signal.Signals(number)], daemon=True).start()
+            with contextlib.suppress(RuntimeError):  # no more threads; it would be raised within the driver
+                threading.Thread(target=watch, args=[signal.Signals(number)], daemon=True).start()
         elif now >= first[0] + AGAIN:
             call(signal.Signals(number))
 

@@ -3,10 +3,11 @@
 import asyncio
 import signal
 import sys
+import threading
 
 import pytest
 
-from indipydriver.transport.signals import on_signal
+from indipydriver.transport.signals import again_at_once, on_signal
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its event loop handles no signals")
@@ -25,6 +26,22 @@ def test_a_handler_that_is_set_meanwhile_stays(once, is_replaced):
         assert signal.getsignal(signal.SIGTERM) is (mine if is_replaced else signal.SIG_DFL)
 
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    try:
+        asyncio.run(test())
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its event loop handles no signals")
+def test_without_threads_nothing_is_raised_into_what_runs(monkeypatch):
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    async def test():
+        again_at_once([signal.SIGTERM], lambda number: None)
+        monkeypatch.setattr(threading.Thread, "start", start)
+        signal.raise_signal(signal.SIGTERM)
+
     try:
         asyncio.run(test())
     finally:
