@@ -99,6 +99,10 @@ class Aim:
         if device != self._device:
             self._device, self._device_sure = device, self._sure
 
+    def missed(self, now: float) -> None:
+        """Note that the user wanted to go elsewhere, but the cursor has stayed: the next quick key is not for here."""
+        self._sure = now + self.settle
+
     def displaced(self, before: Spot, device: str = "") -> None:
         """Note that the row under the cursor is gone, and the cursor is elsewhere, on this device."""
         if self._astray is None:

@@ -82,7 +82,7 @@ class Doing(_Base):
     def action_edit(self) -> None:
         found = self._aimed()
         if found is None:
-            if self.table.current() is not None and not self.pane.editing:
+            if self.table.cursor_line() is not None and not self.pane.editing:  # of a property that may just have gone
                 self.terminal.void_typing()
             return
         session, prop, member = found

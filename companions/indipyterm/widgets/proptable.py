@@ -281,8 +281,8 @@ class PropTable(Lines, can_focus=True):
         self.aim.led(self._now(), self._aimed[0][0] if self._aimed is not None else "", afar=afar)
 
     def found_nothing(self) -> None:
-        """Note that the user wanted to go elsewhere, but the cursor has stayed: the next quick key is not for here."""
-        self._lead(afar=True)
+        """See :meth:`Aim.missed`."""
+        self.aim.missed(self._now())
 
     def why_not(self) -> str:
         """Why a key must not act on the row under the cursor; "" if it may."""

@@ -75,6 +75,20 @@ def test_a_hand_that_moves_it_on_knows_where_it_is():
     assert found.why_not(B, meaning(), 50.0) == ""
 
 
+def test_a_hand_that_finds_nothing_elsewhere_is_told_nevertheless():
+    found = aim(A, B)
+    found.displaced(A)
+    found.missed(50.0)
+    assert "A has gone, and the cursor is here now" in found.why_not(B, meaning(), 60.0)
+
+
+def test_after_a_miss_the_row_must_be_read():
+    found = aim(A, B)
+    found.missed(50.0)
+    assert "just moved" in found.why_not(A, meaning(), 50.2)
+    assert found.why_not(A, meaning(), 50.31) == ""
+
+
 def test_a_cursor_that_comes_back_rests_first():
     found = aim(A, B)
     found.displaced(A)
@@ -722,3 +736,30 @@ async def test_what_is_edited_stays_when_it_goes_to_another_group():
         assert screen.main.pane.editor.styles.offset.y.value == y
         await screen.press("ctrl+s")
         assert members(await screen.sent("newNumberVector", name="P")) == {"A": "7"}
+
+
+@asynchronous
+async def test_what_is_typed_for_a_property_that_has_just_gone_presses_nothing(monkeypatch):
+    """Its line is still on the screen, but the editor cannot be opened: what follows was typed for it."""
+    number = define("Number", "A", "N", [("a", "Aaa", 1)], "Numbers")
+    power = switch("A", "S", [("x", "Xxx", "Off"), ("y", "Yyy", "Off")], "Power", rule="AnyOfMany")
+    async with terminal(number + power) as screen:
+        await screen.go("A", "N", "a")
+        held = []
+        with monkeypatch.context() as late:
+            late.setattr(screen.main, "changed", lambda *news: held.append(news))
+            await screen.says(delete("A", "N"))
+            await eventually(lambda: held)
+            await screen.burst("enter")
+        for news in held:
+            screen.main.changed(*news)
+        await screen.settled()
+        await screen.burst("5", "1", "4", "enter")
+        await screen.sees("a has gone, and the cursor is here now: nothing was sent")
+        await screen.press("enter")
+        assert members(await screen.sent("newSwitchVector")) == {"x": "On"}
+        await screen.says(update("Switch", "A", "S", {"x": "On"}))
+        await screen.sees("[x] Xxx")
+        await screen.readable()
+        await screen.press("enter")
+        assert members(await screen.sent("newSwitchVector")) == {"x": "Off"}  # so the first was all that was sent
