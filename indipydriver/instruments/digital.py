@@ -65,6 +65,7 @@ class Outputs(_Labelled):
 
     interface = Interface.OUTPUT
     outputs: ClassVar[Sequence[str]] = ()
+    _to_turn_off: set[int]  # the time of these is over, but they may still be on
 
     @optional
     async def set_output(self, number: int, on: bool) -> None:
@@ -83,6 +84,7 @@ class Outputs(_Labelled):
         if not self.outputs:
             raise TypeError(f"{type(self).__name__} does not say in `outputs` what there is")
         table = Interface.OUTPUT
+        self._to_turn_off = set()
         made = self._counted(table, _OUTPUT, self.outputs, self._on_output)
         pulse = find(_PULSE.format(0), table)
         for n, label in enumerate(self.outputs):
@@ -99,6 +101,15 @@ class Outputs(_Labelled):
             self._choose(_OUTPUT.format(n), "OFF")
         super()._forget()
 
+    async def _stop_moving(self) -> None:
+        for number in [*self._to_turn_off]:
+            await self._set(number, False)
+        await super()._stop_moving()
+
+    async def _set(self, number: int, on: bool) -> None:
+        await self.set_output(number, on)
+        self._to_turn_off.discard(number)
+
     async def _on_pulse(self, name: str, values: dict[str, Any]) -> None:
         self._changes(name)
         await self._store(name, values)
@@ -112,14 +123,14 @@ class Outputs(_Labelled):
         after = self._operations.drop(pulse, quietly=False)
         milliseconds = getfloat(self._then(pulse)[_DURATION])
         if member == "OFF" or milliseconds <= 0:
-            work = self.set_output(number, member == "ON")
+            work = self._set(number, member == "ON")
             await self._perform(name, work, accept=lambda: self._choose(name, member), after=after)
             return
 
         async def switch() -> None:
             is_to_end = True
             try:
-                await self.set_output(number, True)
+                await self._set(number, True)
                 self._check_going_on(pulse)
                 self._choose(name, "ON")
                 await self._send(name, State.OK)
@@ -129,7 +140,8 @@ class Outputs(_Labelled):
                 raise
             finally:
                 if is_to_end:  # even if that has failed: it may be on
-                    await self.set_output(number, False)
+                    self._to_turn_off.add(number)
+                    await self._set(number, False)
                     self._choose(name, "OFF")
 
         def revoke() -> None:

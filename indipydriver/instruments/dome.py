@@ -153,6 +153,12 @@ class Dome(Shutter, Slaving, Backlash):
             self._choose(_MOTION, None)
         super()._after_interruption()
 
+    async def _stop_moving(self) -> None:
+        if self._is_turning:
+            await self.abort()
+            self._is_turning = False
+        await super()._stop_moving()
+
     async def _prepare(self) -> None:
         self._choose(_MOTION, None)
         self._is_turning = False

@@ -106,19 +106,6 @@ class Instrument(Parts):
     def _forget(self) -> None:
         """Called when the hardware has been lost: it may be without power, so what was known of it no longer counts."""
 
-    def _check_guiding(self) -> None:
-        """Raise Refused if it cannot guide now."""
-
-    def _guiding_waits_for(self) -> list[Operation]:
-        """What must have ended before it guides."""
-        return []
-
-    def _check_all_guiding(self) -> list[Operation]:
-        """Raise Refused if the device or a part of it cannot guide now. Returns what must have ended before that."""
-        for one in self._fellows():
-            one._check_guiding()
-        return [operation for one in self._fellows() for operation in one._guiding_waits_for()]
-
     # --- its properties ---
 
     def _make(self) -> list[Bound]:
@@ -252,6 +239,7 @@ class Instrument(Parts):
                 await one.connect()
                 connected.append(one)
                 self._check_going_on(_CONNECTING)
+            await self._stop_motion(is_connecting=True)
             for one in connected:
                 await one._prepare()
         except BaseException:
@@ -344,6 +332,8 @@ class Instrument(Parts):
             stopped = self._operations.about()
             await self._stop_all_that_runs()
             self._is_losing = False
+            if state is State.IDLE:
+                await self._stop_motion()
             for one in self._everything():
                 one._after_interruption()
             closed: list[Instrument] = []
@@ -491,6 +481,8 @@ class Instrument(Parts):
                 with contextlib.suppress(TimeoutError):  # some time is left for closing it
                     async with asyncio.timeout(LONGEST_DEVICE_END / 2 if was_up else None):
                         await self._stop_all_that_runs()
+                        if was_up:
+                            await self._stop_motion()
                 for one in self._everything():
                     one._after_interruption()
                 if was_up:

@@ -56,7 +56,10 @@ class Paddle(Instrument):
 
     @optional
     async def stop_motion(self, direction: Direction) -> None:
-        """End what start_motion() has begun in this direction."""
+        """End what start_motion() has begun in this direction.
+
+        Also called before it is disconnected; and if that was in vain, as when it was lost, when it is connected again.
+        """
 
     def _paddle_bounds(self) -> list[Bound]:
         self._motions = {}
@@ -74,6 +77,10 @@ class Paddle(Instrument):
             self._bind(find(_REVERSE, table), self._on_reverse),
             self._bind(find(_SPEED, table), self._on_slew_rate, members=rates, values=middle),
         ]
+
+    async def _stop_moving(self) -> None:
+        await self._stop_axes()
+        await super()._stop_moving()
 
     async def _prepare(self) -> None:
         self._motions.clear()

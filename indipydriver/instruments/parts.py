@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from .lines import Line
+from .operations import Operation, words_of
 from .partners import Partners
+from .watched import watched
 
 __all__ = ["Parts"]
+
+logger = logging.getLogger("indipydriver.instruments")
 
 _I = TypeVar("_I")
 
@@ -76,6 +82,39 @@ class Parts(Partners):
         """
         running = [*moving, *(name for name in names if name in self._operations)]
         return bool(running) and all(self.whole._order.has_come_before(name) for name in running)
+
+    def _check_guiding(self) -> None:
+        """Raise Refused if it cannot guide now."""
+
+    def _guiding_waits_for(self) -> list[Operation]:
+        """What must have ended before it guides."""
+        return []
+
+    def _check_all_guiding(self) -> list[Operation]:
+        """Raise Refused if the device or a part of it cannot guide now. Returns what must have ended before that."""
+        for one in self._fellows():
+            one._check_guiding()
+        return [operation for one in self._fellows() for operation in one._guiding_waits_for()]
+
+    async def _stop_moving(self) -> None:
+        """Called before it is disconnected, and when it is connected again, as that may have been in vain: stop what has
+        been started and goes on until it is stopped."""
+
+    async def _stop_motion(self, *, is_connecting: bool = False) -> None:
+        """Stop such things in the device and all its parts; clients are told what fails.
+
+        Raises:
+            ConnectionError: The hardware does not answer, although it is just being connected.
+        """
+        for one in self._fellows():
+            try:
+                async with asyncio.timeout(one.patience):
+                    await watched(one._stop_moving(), f"{type(one).__name__}, stopping what moves,")
+            except (Exception, SystemExit) as error:
+                if is_connecting and isinstance(error, ConnectionError):
+                    raise
+                one.error(f"It could not be stopped, and may go on: {words_of(error)}")
+                logger.warning("%s could not be stopped", type(one).__name__, exc_info=error)
 
     def _everything(self) -> Iterator[Any]:
         yield self

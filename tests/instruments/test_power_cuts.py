@@ -424,3 +424,142 @@ async def test_the_weather_is_not_safe_while_a_station_that_was_lost_is_being_cl
         await client.until("CONNECTION", "Alert", 60)
         await client.connect()
         await client.until("SAFETY_STATUS", "Ok", 3)
+
+
+class Unplugged(Logged):
+    """Does not answer as long as its cable is unplugged; its hardware goes on."""
+
+    is_there = True
+
+    def note(self, what):
+        if not self.is_there:
+            raise ConnectionError("no cable")
+        self.log.append(what)
+
+    async def connect(self):
+        self.note("connect")
+
+    async def poll(self):
+        if not self.is_there:
+            raise ConnectionError("no cable")
+
+
+class ByHand(Unplugged, Mount):
+    async def slew_to(self, ra, dec):
+        pass
+
+    async def abort(self):
+        self.note("abort")
+
+    async def start_motion(self, direction, rate):
+        self.note(f"start {direction.name}")
+
+    async def stop_motion(self, direction):
+        self.note(f"stop {direction.name}")
+
+
+class Turns(Unplugged, Dome):
+    async def turn_to(self, azimuth):
+        pass
+
+    async def start_turning(self, clockwise):
+        self.note("start")
+
+    async def abort(self):
+        self.note("abort")
+
+
+class Gate(Unplugged, Outputs):
+    outputs = ("Gate",)
+
+    async def set_output(self, number, on):
+        self.note(on)
+
+
+MOVED = [
+    (ByHand, "TELESCOPE_MOTION_NS", "MOTION_NORTH", ["connect", "start NORTH"], "stop NORTH"),
+    (Turns, "DOME_MOTION", "DOME_CW", ["connect", "start"], "abort"),
+    (Gate, "DIGITAL_OUTPUT_1", "ON", ["connect", True], False),
+]
+
+
+async def start_it(client, name, member):
+    device = await client.connect()
+    if isinstance(device, Gate):
+        await client.number("PULSE_0", DURATION=60_000)
+    await client.press(name, member)
+    await client.advance(1)
+    return device
+
+
+@pytest.mark.parametrize(("kind", "name", "member", "log", "stop"), MOVED)
+@driver_test
+async def test_what_moves_until_it_is_stopped_is_stopped_when_its_hardware_is_back(kind, name, member, log, stop):
+    async with Session(kind()) as client:
+        device = await start_it(client, name, member)
+        device.is_there = False
+        await client.until("CONNECTION", "Alert", 10)
+        await client.press("CONNECTION", "CONNECT")  # in vain
+        await client.advance(1)
+        assert device.log == log
+        device.is_there = True
+        await client.connect()
+        await client.advance(1)
+        assert device.log == [*log, "connect", stop]
+        assert client.on(name) in ([], ["OFF"])
+        await client.press("CONNECTION", "DISCONNECT")
+        assert device.log == [*log, "connect", stop]  # once is enough
+
+
+@pytest.mark.parametrize(("kind", "name", "member", "log", "stop"), MOVED)
+@driver_test
+async def test_it_is_stopped_when_a_client_disconnects_it(kind, name, member, log, stop):
+    async with Session(kind()) as client:
+        device = await start_it(client, name, member)
+        await client.press("CONNECTION", "DISCONNECT")
+        assert device.log == [*log, stop]
+
+
+@pytest.mark.parametrize(("kind", "name", "member", "log", "stop"), MOVED)
+@driver_test
+async def test_it_is_stopped_when_the_driver_ends(kind, name, member, log, stop):
+    async with Session(kind()) as client:
+        device = await start_it(client, name, member)
+    assert device.log == [*log, stop]
+
+
+@driver_test
+async def test_a_motion_that_cannot_be_stopped_does_not_hold_up_a_disconnection():
+    class Stuck(ByHand):
+        async def stop_motion(self, direction):
+            raise OSError("jammed")
+
+    async with Session(Stuck()) as client:
+        await start_it(client, "TELESCOPE_MOTION_NS", "MOTION_NORTH")
+        await client.press("CONNECTION", "DISCONNECT")
+        assert client.state("CONNECTION") == "Idle"
+        assert "[ERROR] It could not be stopped, and may go on: jammed" in str(client.messages)
+
+
+@driver_test
+async def test_an_output_that_was_turned_on_later_stays_on():
+    class Once(Gate):
+        fails = False
+
+        async def set_output(self, number, on):
+            if self.fails and not on:
+                raise ValueError("no answer")
+            self.note(on)
+
+    async with Session(Once()) as client:
+        device = await client.connect()
+        device.fails = True
+        await client.number("PULSE_0", DURATION=100)
+        await client.press("DIGITAL_OUTPUT_1", "ON")
+        await client.advance(1)
+        assert client.state("DIGITAL_OUTPUT_1") == "Alert"
+        device.fails = False
+        await client.number("PULSE_0", DURATION=0)
+        await client.press("DIGITAL_OUTPUT_1", "ON")
+        await client.press("CONNECTION", "DISCONNECT")
+        assert device.log == ["connect", True, True]
