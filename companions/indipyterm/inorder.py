@@ -122,8 +122,9 @@ class InOrder:
 
     def _drop_if_void(self, event: events.Event) -> bool:
         before, self._last = self._last, event.time
+        again = "" if self._dropped else self._void  # after something else it ends what was typed
         typed = isinstance(event, events.Paste) or (
-            isinstance(event, events.Key) and event.key not in ("escape", self._void)
+            isinstance(event, events.Key) and event.key not in ("escape", again)
         )
         if not typed or event.time - before >= PAUSE:
             self._void = ""

@@ -763,3 +763,40 @@ async def test_what_is_typed_for_a_property_that_has_just_gone_presses_nothing(m
         await screen.readable()
         await screen.press("enter")
         assert members(await screen.sent("newSwitchVector")) == {"x": "Off"}  # so the first was all that was sent
+
+
+@asynchronous
+async def test_the_enter_that_ends_what_was_typed_for_nothing_presses_nothing_either():
+    number = define("Number", "A", "N", [("a", "Aaa", 1)], "Numbers")
+    power = switch("A", "S", [("x", "Xxx", "Off"), ("y", "Yyy", "Off")], "Power", rule="AnyOfMany")
+    async with terminal(number + power, settle=0.05) as screen:
+        await screen.go("A", "N", "a")
+        await screen.says(delete("A", "N"))
+        await screen.sees_no("Aaa")
+        for key in ("enter", "5", "enter"):  # slow enough to have read the line, and too fast for a look at the screen
+            await screen.burst(key)
+            await asyncio.sleep(0.1)
+        await screen.sees("a has gone, and the cursor is here now: nothing was sent")
+        await asyncio.sleep(0.6)
+        await screen.press("enter")
+        assert members(await screen.sent("newSwitchVector")) == {"x": "On"}
+        await screen.says(update("Switch", "A", "S", {"x": "On"}))
+        await screen.sees("[x] Xxx")
+        await screen.readable()
+        await screen.press("enter")
+        assert members(await screen.sent("newSwitchVector")) == {"x": "Off"}  # so the first was all that was sent
+
+
+@asynchronous
+async def test_enter_at_once_again_counts():
+    """As the message asks: look, and press again."""
+    number = define("Number", "A", "N", [("a", "Aaa", 1)], "Numbers")
+    power = switch("A", "S", [("x", "Xxx", "Off"), ("y", "Yyy", "Off")], "Power", rule="AnyOfMany")
+    async with terminal(number + power, settle=0.05) as screen:
+        await screen.go("A", "N", "a")
+        await screen.says(delete("A", "N"))
+        await screen.sees_no("Aaa")
+        for _ in range(2):
+            await screen.burst("enter")
+            await asyncio.sleep(0.1)
+        assert members(await screen.sent("newSwitchVector")) == {"x": "On"}
