@@ -59,7 +59,7 @@ class Dome(Shutter, Slaving, Backlash):
 
     @optional
     async def start_turning(self, clockwise: bool) -> None:
-        """Turn until abort()."""
+        """Turn until :meth:`abort`, which must be overridden as well."""
 
     @optional
     async def open_roof(self) -> None:
@@ -103,6 +103,8 @@ class Dome(Shutter, Slaving, Backlash):
         turns = self._implements("turn_to")
         if not turns:
             self._require("close_roof")
+        if self._implements("start_turning"):
+            self._require("abort")  # which stops it
         moves = self._on_dome_motion if not turns or self._implements("start_turning") else self._refuse_motion
         table = Interface.DOME
         names: list[tuple[str, Any, bool, dict[str, Any]]] = [

@@ -52,7 +52,7 @@ class Paddle(Instrument):
 
     @optional
     async def start_motion(self, direction: Direction, rate: int) -> None:
-        """Move until :meth:`stop_motion`; `rate` is an index of `slew_rates`."""
+        """Move until :meth:`stop_motion`, which must be overridden as well; `rate` is an index of `slew_rates`."""
 
     @optional
     async def stop_motion(self, direction: Direction) -> None:
@@ -65,6 +65,7 @@ class Paddle(Instrument):
         self._motions = {}
         if not self._implements("start_motion"):
             return []
+        self._require("stop_motion")  # otherwise it would go on for ever, and clients would see it at rest
         rates = [
             StandardMember(f"{n}x", rate if len(self.slew_rates) == 4 else f"{n}x", "Off")
             for n, rate in enumerate(self.slew_rates, 1)

@@ -476,6 +476,19 @@ class Gate(Unplugged, Outputs):
         self.note(on)
 
 
+@pytest.mark.parametrize(
+    ("kind", "start", "stop"), [(Mount, "start_motion", "stop_motion"), (Dome, "start_turning", "abort")]
+)
+def test_what_can_be_started_can_be_stopped(kind, start, stop):
+    async def method(self, *values):
+        pass
+
+    methods = {"slew_to": method, "turn_to": method, start: method}
+    with pytest.raises(TypeError, match=rf"Endless does not override {stop}\(\)"):
+        type("Endless", (kind,), methods)()
+    type("Endless", (kind,), {**methods, stop: method})()
+
+
 MOVED = [
     (ByHand, "TELESCOPE_MOTION_NS", "MOTION_NORTH", ["connect", "start NORTH"], "stop NORTH"),
     (Turns, "DOME_MOTION", "DOME_CW", ["connect", "start"], "abort"),
