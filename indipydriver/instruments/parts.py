@@ -97,8 +97,8 @@ class Parts(Partners):
         return [operation for one in self._fellows() for operation in one._guiding_waits_for()]
 
     async def _stop_moving(self) -> None:
-        """Called before it is disconnected, and when it is connected again, as that may have been in vain: stop what has
-        been started and goes on until it is stopped."""
+        """Called before it is disconnected, and when it is connected again, as that may have been in vain: stop what
+        has been started and goes on until it is stopped."""
 
     async def _stop_motion(self, *, is_connecting: bool = False) -> None:
         """Stop such things in the device and all its parts; clients are told what fails.
