@@ -40,6 +40,7 @@ def slips(driver: Driver, base: type) -> list[str]:
         *_misspelt(type(driver), base),
         *_forgotten_async(driver),
         *_devices_forgotten_async(driver),
+        *_devices_misspelt(driver),
         *_without_rxevent(driver, base),
         *_odd_numbers(driver),
         *_broken_rules(driver),
@@ -116,12 +117,7 @@ def _forgotten_async(driver: Driver) -> Iterator[str]:
 
 def _devices_forgotten_async(driver: Driver) -> Iterator[str]:
     """Methods of devices and their parts that override a coroutine but are not coroutines."""
-    kinds: dict[type, None] = {}
-    for device in driver.data.values():
-        parts = getattr(type(device), "parts", ())  # of an instrument; those of other devices may be anything
-        parts = parts if isinstance(parts, (tuple, list)) else ()
-        kinds |= dict.fromkeys(kind for kind in (type(device), *parts) if isinstance(kind, type))
-    for kind in kinds:
+    for kind in _kinds_of_devices(driver):
         coroutines = {
             name for each in kind.__mro__ for name, value in vars(each).items() if inspect.iscoroutinefunction(value)
         }
@@ -134,6 +130,35 @@ def _devices_forgotten_async(driver: Driver) -> Iterator[str]:
                 and function.__name__ == name
             ):
                 yield _plain(kind, name, function)
+
+
+def _devices_misspelt(driver: Driver) -> Iterator[str]:
+    """Coroutines of instruments that nothing calls, with nearly the name of a method that could be overridden."""
+    for kind in _kinds_of_devices(driver):
+        optional = {name for name in dir(kind) if hasattr(getattr(kind, name, None), "_indi_optional")}
+        if not optional:
+            continue
+        import difflib  # which other drivers do not need
+
+        own = [each for each in kind.__mro__ if not _is_ours(each) and each is not object]
+        functions = {name: value for each in own for name, value in vars(each).items() if inspect.isfunction(value)}
+        used = {name for function in functions.values() for name in function.__code__.co_names}
+        for name, function in functions.items():
+            if name.startswith("_") or name in used or not inspect.iscoroutinefunction(function):
+                continue
+            if not any(hasattr(each, name) for each in kind.__mro__ if _is_ours(each)):
+                for meant in difflib.get_close_matches(name, optional, 1, 0.9):
+                    yield f"{kind.__name__}.{name} is never called: is {meant} meant?"
+
+
+def _kinds_of_devices(driver: Driver) -> dict[type, None]:
+    """The classes of its devices and their parts."""
+    kinds: dict[type, None] = {}
+    for device in driver.data.values():
+        parts = getattr(type(device), "parts", ())  # of an instrument; those of other devices may be anything
+        parts = parts if isinstance(parts, (tuple, list)) else ()
+        kinds |= dict.fromkeys(kind for kind in (type(device), *parts) if isinstance(kind, type))
+    return kinds
 
 
 def _plain(kind: type, name: str, function: FunctionType) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 import indipydriver as ipd
 import indipydriver.instruments.simulators as simulators
+from indipydriver.instruments import Focuser, InstrumentDriver, Mount
 from indipydriver.runtime import slips
 from indipydriver.testing import DriverHarness, driver_test
 
@@ -245,3 +246,35 @@ def test_odd_numbers_are_logged_at_the_start(number, says, caplog):
     with caplog.at_level(logging.WARNING, "indipydriver.ipydriver"):
         session()
     assert [record.getMessage() for record in caplog.records] == [says]
+
+
+class NearlyFocuser(Focuser):
+    async def move_to(self, position):
+        await self.set_reversed(True)
+
+    async def set_reversed(self, on):
+        """The author calls it."""
+
+    async def read_temprature(self):
+        return 20.0
+
+    async def wobble(self):
+        """Nothing has a name like this."""
+
+
+class NearlyMount(Mount):
+    parts = (NearlyFocuser,)
+
+    async def slew_to(self, ra, dec):
+        pass
+
+    async def set_tracking(self, on):
+        pass
+
+    async def set_trackin(self, on):
+        """The right one is there."""
+
+
+def test_a_method_of_an_instrument_that_is_nearly_named_right():
+    texts = slips.slips(InstrumentDriver(NearlyMount()), ipd.IPyDriver)
+    assert texts == ["NearlyFocuser.read_temprature is never called: is read_temperature meant?"]
