@@ -516,6 +516,27 @@ async def test_blobs_that_a_slow_disk_costs_are_told(tmp_path, monkeypatch, capl
 
 
 @asynchronous
+async def test_whoever_closes_a_client_waits_until_received_blobs_are_written(tmp_path, monkeypatch):
+    """A handler of a signal closes it, which ends the loop of the program, which closes it again."""
+    may_write, write = threading.Event(), ReceivedBlob.write_to
+    monkeypatch.setattr(ReceivedBlob, "write_to", lambda self, folder: may_write.wait(30) and write(self, folder))
+    async with meeting(BLOB) as (_, connection, client):
+        saving = background(client.save_blobs(tmp_path, "CCD"))
+        await connection.expect(match("enableBLOB"))
+        await connection.send(picture(b"0"), picture(b"1"))
+        await eventually(lambda: client.stats.messages == 3)
+        closing = [background(client.aclose()) for _ in range(3)]
+        await asyncio.wait(closing, timeout=0.2)
+        assert not any(close.done() for close in closing)
+        closing.pop().cancel()  # which is not the others' concern
+        may_write.set()
+        await asyncio.wait_for(asyncio.gather(*closing), 30)
+        assert len([*tmp_path.iterdir()]) == 2
+        assert await saving == 2
+        await client.aclose()
+
+
+@asynchronous
 async def test_blobs_are_saved_in_the_folder_whatever_their_names(tmp_path):
     folder = tmp_path / "pictures"
     names = ["CCD1", "../escape", "/etc/passwd", "..", "a\x01b", "CCD1", "CCD1"]
