@@ -397,12 +397,13 @@ async def test_what_was_said_before_is_not_said_again_after_many_deletions(monke
 @asynchronous
 async def test_messages_are_followed():
     async with meeting(DEFINE) as (_, server, client):
-        heard = client.messages("Mount")
-        first = background(anext(heard))
-        await asyncio.sleep(0)
+        heard, later = client.messages("Mount"), client.messages(initial=True)
         await server.send('<message message="of the site"/>', '<message device="Mount" message="hello &amp; so"/>')
-        assert (await first).text == "hello & so"
+        await eventually(lambda: len(client.notes()) == 2)
+        assert (await asyncio.wait_for(anext(heard), 30)).text == "hello & so", "said before it was read"
+        assert [(await asyncio.wait_for(anext(later), 30)).text for _ in range(2)] == ["of the site", "hello & so"]
         await heard.aclose()
+        await later.aclose()
         assert [n.text for n in client.notes()] == ["of the site", "hello & so"]
 
 
