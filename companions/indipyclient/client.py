@@ -144,16 +144,16 @@ class Client:
 
     async def aclose(self) -> None:
         """End: readers end, waiting calls fail; what was sent goes out, and :meth:`save_blobs` writes what it has."""
-        if (task := self._task) is None:
-            return
-        self._task = None
-        task.cancel()
-        try:
-            await asyncio.wait([task])
-        finally:
-            for stream in list(self._streams):
-                stream.close()
-        await asyncio.gather(*self._saving)
+        if (task := self._task) is not None and not task.done():
+            if not task.cancelling():  # by another call, which waits as well
+                task.cancel()
+            try:
+                await asyncio.wait([task])
+            finally:
+                for stream in list(self._streams):
+                    stream.close()
+        if self._saving:
+            await asyncio.wait(self._saving)
 
     async def __aenter__(self) -> Client:
         await self.start()

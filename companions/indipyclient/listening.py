@@ -19,15 +19,19 @@ MESSAGES: Final = 10_000
 MESSAGE_BYTES: Final = 16 << 20
 
 
-async def follow(engine: Engine, device: str | None, initial: bool) -> AsyncGenerator[Note, None]:
+def follow(engine: Engine, device: str | None, initial: bool) -> AsyncGenerator[Note, None]:
     """See :meth:`indipyclient.client.Client.messages`."""
     stream: Tap[Note] = Tap(TapQueue(MESSAGES, MESSAGE_BYTES), lambda tap: None)
     sink = _NoteSink(stream, engine.model, device)
-    engine.add_tap(sink, device, None)
+    engine.add_tap(sink, device, None)  # now, and not when the first is wanted: a command may be sent before
+    known = [note for note in engine.model.notes() if device in (None, note.device)] if initial else []
+    return _notes(engine, stream, sink, known)
+
+
+async def _notes(engine: Engine, stream: Tap[Note], sink: _NoteSink, known: list[Note]) -> AsyncGenerator[Note, None]:
     try:
-        for note in engine.model.notes() if initial else ():
-            if device in (None, note.device):
-                yield note
+        for note in known:
+            yield note
         async for item in stream:
             yield sink.lost(item) if isinstance(item, Lost) else item
     finally:

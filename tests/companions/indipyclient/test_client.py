@@ -397,12 +397,13 @@ async def test_what_was_said_before_is_not_said_again_after_many_deletions(monke
 @asynchronous
 async def test_messages_are_followed():
     async with meeting(DEFINE) as (_, server, client):
-        heard = client.messages("Mount")
-        first = background(anext(heard))
-        await asyncio.sleep(0)
+        heard, later = client.messages("Mount"), client.messages(initial=True)
         await server.send('<message message="of the site"/>', '<message device="Mount" message="hello &amp; so"/>')
-        assert (await first).text == "hello & so"
+        await eventually(lambda: len(client.notes()) == 2)
+        assert (await asyncio.wait_for(anext(heard), 30)).text == "hello & so", "said before it was read"
+        assert [(await asyncio.wait_for(anext(later), 30)).text for _ in range(2)] == ["of the site", "hello & so"]
         await heard.aclose()
+        await later.aclose()
         assert [n.text for n in client.notes()] == ["of the site", "hello & so"]
 
 
@@ -513,6 +514,27 @@ async def test_blobs_that_a_slow_disk_costs_are_told(tmp_path, monkeypatch, capl
         may_write.set()
         assert await asyncio.wait_for(saving, 30) == 65
     assert "35 BLOBs are lost: they came faster than they could be written" in caplog.text
+
+
+@asynchronous
+async def test_whoever_closes_a_client_waits_until_received_blobs_are_written(tmp_path, monkeypatch):
+    """A handler of a signal closes it, which ends the loop of the program, which closes it again."""
+    may_write, write = threading.Event(), ReceivedBlob.write_to
+    monkeypatch.setattr(ReceivedBlob, "write_to", lambda self, folder: may_write.wait(30) and write(self, folder))
+    async with meeting(BLOB) as (_, connection, client):
+        saving = background(client.save_blobs(tmp_path, "CCD"))
+        await connection.expect(match("enableBLOB"))
+        await connection.send(picture(b"0"), picture(b"1"))
+        await eventually(lambda: client.stats.messages == 3)
+        closing = [background(client.aclose()) for _ in range(3)]
+        await asyncio.wait(closing, timeout=0.2)
+        assert not any(close.done() for close in closing)
+        closing.pop().cancel()  # which is not the others' concern
+        may_write.set()
+        await asyncio.wait_for(asyncio.gather(*closing), 30)
+        assert len([*tmp_path.iterdir()]) == 2
+        assert await saving == 2
+        await client.aclose()
 
 
 @asynchronous
