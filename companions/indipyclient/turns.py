@@ -45,6 +45,11 @@ class Turn:
         self.sent = asyncio.Event()
         self.answered = asyncio.Event()
 
+    @property
+    def undecided(self) -> Expectation | None:
+        """What it waits for, until that is decided."""
+        return self.expectation if self.expectation is not None and self.expectation.verdict is None else None
+
     def note_answer(self) -> None:
         """Note whether the device has answered."""
         expectation = self.expectation
@@ -79,11 +84,10 @@ class Turns:
     def leave(self, key: Key, turn: Turn) -> None:
         """A command is over."""
         turn.end()
-        turns = self._of.get(key, [])
-        if turn in turns:
-            turns.remove(turn)
+        turns = self._of[key]
+        turns.remove(turn)
         if not turns:
-            self._of.pop(key, None)
+            del self._of[key]
             self._latest.pop(key, None)
 
     def pending(self, key: Key) -> Pending | None:
@@ -91,11 +95,9 @@ class Turns:
         return next((turn.pending for turn in reversed(self._of.get(key, ())) if turn.pending is not None), None)
 
     async def sent(self, key: Key, turn: Turn) -> None:
-        """Wait until earlier commands have been sent."""
+        """Wait until earlier commands have been sent; those before one that has been sent have been, too."""
         earlier = dropwhile(lambda other: other is not turn, reversed(self._of.get(key, ())))
-        unsent = takewhile(
-            lambda other: not other.sent.is_set(), islice(earlier, 1, None)
-        )  # the others are before them
+        unsent = takewhile(lambda other: not other.sent.is_set(), islice(earlier, 1, None))
         for other in reversed([*unsent]):
             await other.sent.wait()
 
@@ -114,8 +116,8 @@ class Turns:
             return prop
         members = dict(prop.members)
         for name, turn in self._latest.get(prop.key, {}).items():
-            theirs = turn.expectation
-            if name in members and theirs is not None and theirs.verdict is None:
+            theirs = turn.undecided
+            if name in members and theirs is not None:
                 members[name] = members[name]._replace(value=theirs.values[name])
         return replace(prop, members=members)
 
@@ -125,8 +127,8 @@ class Turns:
         if mine is None:
             return False
         for other in self._before(prop.key, turn):
-            theirs = other.expectation
-            if theirs is None or theirs.verdict is not None:
+            theirs = other.undecided
+            if theirs is None:
                 continue
             if prop.state in (State.BUSY, State.ALERT) and theirs.acknowledged:  # it may be about either, or both
                 continue
