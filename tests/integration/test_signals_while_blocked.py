@@ -151,10 +151,8 @@ async def test_one_signal_names_what_blocks_and_the_command_ends_without_it(tmp_
         await eventually(lambda: "blocked" in program.stdout() + program.stderr(), timeout=20)
         program.signal(signal.SIGTERM)
         assert await program.wait() == 143
-        assert (
-            f"SIGTERM: the event loop is held up, so nothing can be stopped: it is at blocking.py:{line} in {name}; "
-            in (program.stderr())
-        )
+        told = f"SIGTERM: the event loop is held up, so nothing can be stopped: it is at blocking.py:{line} in {name}; "
+        assert told in program.stderr()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its event loop handles no signals")

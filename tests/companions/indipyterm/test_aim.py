@@ -738,12 +738,25 @@ async def test_what_is_edited_stays_when_it_goes_to_another_group():
         assert members(await screen.sent("newNumberVector", name="P")) == {"A": "7"}
 
 
+NUMBER = define("Number", "A", "N", [("a", "Aaa", 1)], "Numbers")
+POWER = switch("A", "S", [("x", "Xxx", "Off"), ("y", "Yyy", "Off")], "Power", rule="AnyOfMany")
+
+
+async def now_enter_counts(screen):
+    """And nothing has been sent before."""
+    await screen.press("enter")
+    assert members(await screen.sent("newSwitchVector")) == {"x": "On"}
+    await screen.says(update("Switch", "A", "S", {"x": "On"}))
+    await screen.sees("[x] Xxx")
+    await screen.readable()
+    await screen.press("enter")
+    assert members(await screen.sent("newSwitchVector")) == {"x": "Off"}  # so the first was all that was sent
+
+
 @asynchronous
 async def test_what_is_typed_for_a_property_that_has_just_gone_presses_nothing(monkeypatch):
     """Its line is still on the screen, but the editor cannot be opened: what follows was typed for it."""
-    number = define("Number", "A", "N", [("a", "Aaa", 1)], "Numbers")
-    power = switch("A", "S", [("x", "Xxx", "Off"), ("y", "Yyy", "Off")], "Power", rule="AnyOfMany")
-    async with terminal(number + power) as screen:
+    async with terminal(NUMBER + POWER) as screen:
         await screen.go("A", "N", "a")
         held = []
         with monkeypatch.context() as late:
@@ -758,20 +771,12 @@ async def test_what_is_typed_for_a_property_that_has_just_gone_presses_nothing(m
         await asyncio.sleep(0.6)  # a pause, after which keys count again
         await screen.press("enter")
         await screen.sees("a has gone, and the cursor is here now: nothing was sent")
-        await screen.press("enter")
-        assert members(await screen.sent("newSwitchVector")) == {"x": "On"}
-        await screen.says(update("Switch", "A", "S", {"x": "On"}))
-        await screen.sees("[x] Xxx")
-        await screen.readable()
-        await screen.press("enter")
-        assert members(await screen.sent("newSwitchVector")) == {"x": "Off"}  # so the first was all that was sent
+        await now_enter_counts(screen)
 
 
 @asynchronous
 async def test_the_enter_that_ends_what_was_typed_for_nothing_presses_nothing_either():
-    number = define("Number", "A", "N", [("a", "Aaa", 1)], "Numbers")
-    power = switch("A", "S", [("x", "Xxx", "Off"), ("y", "Yyy", "Off")], "Power", rule="AnyOfMany")
-    async with terminal(number + power, settle=0.05) as screen:
+    async with terminal(NUMBER + POWER, settle=0.05) as screen:
         await screen.go("A", "N", "a")
         await screen.says(delete("A", "N"))
         await screen.sees_no("Aaa")
@@ -780,21 +785,13 @@ async def test_the_enter_that_ends_what_was_typed_for_nothing_presses_nothing_ei
             await asyncio.sleep(0.1)
         await screen.sees("a has gone, and the cursor is here now: nothing was sent")
         await asyncio.sleep(0.6)
-        await screen.press("enter")
-        assert members(await screen.sent("newSwitchVector")) == {"x": "On"}
-        await screen.says(update("Switch", "A", "S", {"x": "On"}))
-        await screen.sees("[x] Xxx")
-        await screen.readable()
-        await screen.press("enter")
-        assert members(await screen.sent("newSwitchVector")) == {"x": "Off"}  # so the first was all that was sent
+        await now_enter_counts(screen)
 
 
 @asynchronous
 async def test_enter_at_once_again_counts():
     """As the message asks: look, and press again."""
-    number = define("Number", "A", "N", [("a", "Aaa", 1)], "Numbers")
-    power = switch("A", "S", [("x", "Xxx", "Off"), ("y", "Yyy", "Off")], "Power", rule="AnyOfMany")
-    async with terminal(number + power, settle=0.05) as screen:
+    async with terminal(NUMBER + POWER, settle=0.05) as screen:
         await screen.go("A", "N", "a")
         await screen.says(delete("A", "N"))
         await screen.sees_no("Aaa")
