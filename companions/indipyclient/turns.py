@@ -5,7 +5,8 @@ INDI does not say which command an update answers, and a command for numbers or 
 * A command waits until the device has answered the one before, with Busy or otherwise, but not for more than
   :data:`HELD` seconds.  A command that only turns switches Off, which may stop a movement, does not wait, nor does one
   whose outcome nobody awaits.
-* Members that it does not set have the values that were requested last, as long as that command is not decided yet.
+* Members that it does not set have the values that were requested last, as long as that command is not decided yet; and
+  after that, if it was given up or waited only for an answer, as long as the device has been Busy ever since.
 * Updates answer the commands in their order, except those with the values that only a later one has requested.  Alert
   while one is carried out ends it and the next: a device that refuses a new target says the same as one that fails.
 """
@@ -20,7 +21,7 @@ from typing import Final
 
 from indipydriver.protocol.tags import State, VectorKind
 
-from .model.expect import Expectation, met
+from .model.expect import Expectation, Verdict, met
 from .model.properties import Key, Pending, Property
 
 __all__ = ["HELD", "Turn", "Turns"]
@@ -69,6 +70,7 @@ class Turns:
     def __init__(self) -> None:
         self._of: dict[Key, list[Turn]] = {}
         self._latest: dict[Key, dict[str, Turn]] = {}  # which command has last requested a member
+        self._moving: dict[Key, tuple[Property, dict[str, str]]] = {}  # requested; nobody waits
 
     def enter(self, key: Key) -> Turn:
         """A new command, after those that there are."""
@@ -83,6 +85,7 @@ class Turns:
 
     def leave(self, key: Key, turn: Turn) -> None:
         """A command is over."""
+        self._keep_moving(key, turn)
         turn.end()
         turns = self._of[key]
         turns.remove(turn)
@@ -114,11 +117,11 @@ class Turns:
         """The property with the values that those commands have requested which have begun."""
         if prop.kind is VectorKind.BLOB:
             return prop
-        members = dict(prop.members)
+        values = self._still_moving(prop)
         for name, turn in self._latest.get(prop.key, {}).items():
-            theirs = turn.undecided
-            if name in members and theirs is not None:
-                members[name] = members[name]._replace(value=theirs.values[name])
+            if (theirs := turn.undecided) is not None:
+                values[name] = theirs.values[name]
+        members = {name: member._replace(value=values.get(name, member.value)) for name, member in prop.members.items()}
         return replace(prop, members=members)
 
     def answers_earlier(self, prop: Property, turn: Turn) -> bool:
@@ -137,6 +140,29 @@ class Turns:
             if prop.state is State.ALERT or not met(prop, mine.values):
                 return True
         return False
+
+    def _keep_moving(self, key: Key, turn: Turn) -> None:
+        """Keep what the device may be moving to, although nobody waits for it any more."""
+        theirs = turn.expectation
+        if theirs is None or theirs.last.kind not in (VectorKind.NUMBER, VectorKind.TEXT):
+            return
+        last, latest = theirs.last, self._latest.get(key, {})
+        moving = self._still_moving(last)
+        if last.state is State.BUSY and theirs.verdict not in (Verdict.REFUSED, Verdict.GONE):
+            for name, value in theirs.values.items():
+                if latest.get(name) is turn:
+                    moving[name] = value
+        moving = {name: value for name, value in moving.items() if not met(last, {name: value})}
+        if moving:
+            self._moving[key] = (last, moving)
+        else:
+            self._moving.pop(key, None)
+
+    def _still_moving(self, prop: Property) -> dict[str, str]:
+        """What was kept of a movement, if that still goes on."""
+        last, values = self._moving.get(prop.key, (prop, {}))
+        goes_on = prop.state is State.BUSY and (prop.session, prop.entered) == (last.session, last.entered)
+        return dict(values) if goes_on else {}
 
     def _before(self, key: Key, turn: Turn) -> Iterator[Turn]:
         """Those that were entered earlier."""

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from indipyclient import Client, Refused
+from indipyclient import Client, Refused, TimedOut
 from indipyclient import turns as turns_module
 from tests.support import asynchronous, eventually, match
 
@@ -232,6 +232,91 @@ async def test_a_value_that_a_later_command_has_replaced_is_not_sent_again():
         for task in (first, third):
             task.cancel()
         await asyncio.wait([first, third])
+
+
+async def answered(client):
+    await client.set("Mount", "EQ", RA=5, confirm="answered")
+
+
+async def given_up(client):
+    with pytest.raises(TimedOut):
+        await client.set("Mount", "EQ", RA=5, timeout=0.2)
+
+
+async def cancelled(client):
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await client.set("Mount", "EQ", RA=5)
+
+
+@pytest.mark.parametrize("first", [answered, given_up, cancelled])
+@asynchronous
+async def test_a_movement_that_nobody_waits_for_is_not_undone(first):
+    """A command for the other axis would send the present position, and so stop this one, or turn it round."""
+    async with meeting(DEFINE) as (server, client):
+        moving = background(first(client))
+        await server.expect(COMMAND)
+        await server.send(numbers("Busy", RA=1.5))
+        await moving
+        await server.send(numbers("Busy", RA=2))
+        await eventually(lambda: client.need("Mount", "EQ")["RA"].value == "2")
+        second = background(client.set("Mount", "EQ", DEC=6))
+        assert values(await server.expect(COMMAND)) == {"RA": "5", "DEC": "6"}
+        await server.send(numbers("Ok", RA=5, DEC=6))
+        assert (await second).confirmed
+        await server.send(numbers("Ok", RA=5.5))  # by another client
+        await eventually(lambda: client.need("Mount", "EQ")["RA"].value == "5.5")
+        third = background(client.set("Mount", "EQ", DEC=7))
+        assert values(await server.expect(COMMAND)) == {"RA": "5.5", "DEC": "7"}
+        await server.send(numbers("Ok", DEC=7))
+        assert (await third).confirmed
+        assert not client._running.turns._of
+        assert not client._running.turns._latest
+        assert not client._running.turns._moving
+
+
+@asynchronous
+async def test_a_target_that_was_reached_is_not_requested_again():
+    """A device that is always Busy, and that somebody else moves later."""
+    async with meeting(DEFINE) as (server, client):
+        moving = background(given_up(client))
+        await server.expect(COMMAND)
+        await server.send(numbers("Busy", RA=5))
+        await moving
+        await server.send(numbers("Busy", RA=7))
+        await eventually(lambda: client.need("Mount", "EQ")["RA"].value == "7")
+        second = background(client.set("Mount", "EQ", DEC=6))
+        assert values(await server.expect(COMMAND)) == {"RA": "7", "DEC": "6"}
+        second.cancel()
+        await asyncio.wait([second])
+
+
+@asynchronous
+async def test_the_last_of_several_targets_is_kept():
+    async with meeting(DEFINE) as (server, client):
+        for position in (5, 9):
+            moving = background(client.set("Mount", "EQ", RA=position, confirm="answered"))
+            await server.expect(COMMAND)
+            await server.send(numbers("Busy", RA=1.5))
+            await moving
+        second = background(client.set("Mount", "EQ", DEC=6, confirm="sent"))
+        assert values(await server.expect(COMMAND)) == {"RA": "9", "DEC": "6"}
+        await second
+
+
+@asynchronous
+async def test_a_movement_that_has_ended_is_not_begun_again():
+    async with meeting(DEFINE) as (server, client):
+        moving = background(answered(client))
+        await server.expect(COMMAND)
+        await server.send(numbers("Busy", RA=1.5))
+        await moving
+        await server.send(numbers("Alert", RA=2), numbers("Busy", RA=3))  # aborted; then somebody else's movement
+        await eventually(lambda: client.need("Mount", "EQ")["RA"].value == "3")
+        second = background(client.set("Mount", "EQ", DEC=6))
+        assert values(await server.expect(COMMAND)) == {"RA": "3", "DEC": "6"}
+        second.cancel()
+        await asyncio.wait([second])
 
 
 @asynchronous
