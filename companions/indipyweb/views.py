@@ -19,6 +19,7 @@ __all__ = [
     "is_secret",
     "limits_text",
     "loads",
+    "meaning_of",
     "member_texts",
     "note_facts",
     "piece",
@@ -117,11 +118,23 @@ def limits_text(prop: Property, member: Member) -> str:
 
 def shape_of(prop: Property) -> str:
     """A text that changes when the whole property has to be redrawn, and not only its values."""
-    parts = [prop.kind.value, prop.label, prop.group, prop.perm.value, str(prop.rule)]
+    parts = [prop.group, prop.perm.value]
     for member in prop.members.values():
-        parts += [member.name, member.label, member.min, member.max, member.step]
+        parts += [member.min, member.max, member.step]
         if prop.kind is VectorKind.NUMBER:
             parts.append(member.format)
+    return _short(meaning_of(prop), *parts)
+
+
+def meaning_of(prop: Property) -> str:
+    """A text that changes when a command no longer means what the page said, because another property has this name."""
+    parts = [prop.kind.value, prop.label, str(prop.rule)]
+    for member in prop.members.values():
+        parts += [member.name, member.label]
+    return _short(*parts)
+
+
+def _short(*parts: str) -> str:
     return f"{zlib.crc32(chr(0).join(parts).encode('utf-8', 'replace')):08x}"
 
 

@@ -17,7 +17,7 @@ from ..events import EventStream, TooManyStreams
 from ..security.permissions import Need
 from ..site import Filter, Site
 from ..store.keeping import Pin
-from ..views import device_facts, groups_of, note_facts
+from ..views import device_facts, groups_of, meaning_of, note_facts
 from ..visit import Answer, Problem, Visit
 
 __all__ = ["alerts", "device", "events", "home", "messages", "overview", "part", "pin", "send"]
@@ -255,6 +255,8 @@ async def send(visit: Visit) -> Answer:
     if prop is None:
         raise Problem(404, "There is no such property now.")
     try:
+        if fields.get("means", meaning_of(prop)) != meaning_of(prop):
+            raise Denied(409, "Not sent: the device has defined it differently since this was shown.")
         if prop.kind is VectorKind.BLOB:
             values = await _files(visit.uploads(form), prop)
         else:

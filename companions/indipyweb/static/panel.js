@@ -384,6 +384,49 @@
     guard();
   }
 
+  /* What is pressed is what was seen: not what came under the pointer, or changed, while the finger was on its way. */
+  const SETTLE = 300;
+  const keyOf = (button) => JSON.stringify([...namesOf(button.form), button.form.querySelector("legend").textContent, button.value, button.textContent]);
+  const boxOf = (button) => { const box = button.getBoundingClientRect(); return [box.left, box.top, box.right, box.bottom]; };
+  let sights = new Map(); // of each button: where it is and was, and when it came, moved and turned
+  function look(scrolled) {
+    const now = clock(), known = sights;
+    sights = new Map();
+    for (const button of document.querySelectorAll("form.set button")) {
+      const key = keyOf(button), box = boxOf(button), on = button.getAttribute("aria-pressed");
+      const sight = known.get(key) || { box, from: box, on, came: now, moved: -Infinity, turned: -Infinity };
+      if (sight.on !== on) { sight.on = on; sight.turned = now; }
+      if (!scrolled && box.some((side, i) => Math.abs(side - sight.box[i]) > 1)) {
+        if (now - sight.moved > SETTLE) sight.from = sight.box;
+        sight.moved = now;
+      }
+      sight.box = box;
+      sights.set(key, sight);
+    }
+  }
+  function isSettled(button, event) {
+    look();
+    const sight = sights.get(keyOf(button)), now = clock();
+    if (now - sight.came < SETTLE || now - sight.turned < SETTLE) return false;
+    if (!event.detail || now - sight.moved >= SETTLE) return true; // by a key, or in its place
+    const [left, top, right, bottom] = sight.from;
+    return event.clientX >= left && event.clientX <= right && event.clientY >= top && event.clientY <= bottom;
+  }
+  if ($("props")) {
+    look();
+    const [visit] = performance.getEntriesByType("navigation");
+    if (!visit || visit.type !== "reload") for (const sight of sights.values()) sight.came = -Infinity; // somebody has gone to this page
+    new MutationObserver(() => look()).observe(body, { subtree: true, childList: true, characterData: true, attributeFilter: ["hidden", "class", "aria-pressed", "disabled"] });
+    addEventListener("resize", () => look());
+    document.addEventListener("scroll", () => look(true), { capture: true, passive: true });
+    document.addEventListener("click", (event) => {
+      const button = event.target.closest("form.set button");
+      if (!button || isSettled(button, event)) return;
+      event.preventDefault(); event.stopPropagation();
+      showOutcome({ p: button.closest(".prop").id.slice(1), state: "bad", text: "Not sent: that has just changed. Look, and press again." });
+    }, true);
+  }
+
   /* Commands */
   function showOutcome(outcome) {
     const node = $("p" + outcome.p), told = node && node.querySelector(".told");

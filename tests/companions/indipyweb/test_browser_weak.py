@@ -15,7 +15,7 @@ from tests.support import asynchronous, require
 from tests.support.fits import fits
 
 from .parts import AWKWARD, Everything, poll, soon
-from .test_browser import GROUP, desk, prop, said
+from .test_browser import GROUP, desk, press, prop, said
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 HIDDEN = """(away) => {
@@ -480,7 +480,7 @@ async def test_a_text_that_the_device_did_not_take_is_not_shown_as_its_value(tmp
 
         await page.route(re.compile("/set"), late)
         await text.fill("typed")
-        await prop(page, "Text").get_by_role("button", name="Set").click()
+        await press(page, "Text", "Set")
         await asyncio.wait_for(asked.wait(), 30)
         await put(device["NUM"], N=4)
         await prop(page, "Num <b>").locator("output", has_text="4.0").wait_for()  # the stream has said the outcome
