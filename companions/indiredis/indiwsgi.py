@@ -22,7 +22,7 @@ from .keys import Keys
 from .servers import RedisServer
 from .web import security
 from .web.forms import BadForm, TooLarge, read_form
-from .web.sending import send_form
+from .web.sending import meaning_of, send_form
 
 __all__ = ["make_wsgi_app"]
 
@@ -330,6 +330,7 @@ class _Page:
             properties=seen.properties,
             message=seen.message,
             devicemessage=seen.device_message,
+            meaning_of=meaning_of,
             told=told,
             changes=f"{self._base}changes?{urlencode({'d': device, 'g': seen.group})}",
             shape=seen.digest(),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import zlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from indipydriver.protocol.values import file_format
@@ -11,9 +13,16 @@ from .. import tools
 from ..servers import RedisServer
 from .forms import Form
 
-__all__ = ["send_form"]
+__all__ = ["meaning_of", "send_form"]
 
 NONE: str = "None of the above"
+
+
+def meaning_of(attributes: Mapping[str, str], elements: Iterable[Mapping[str, Any]]) -> str:
+    """A text that changes when a form no longer means what it said, because another property has this name."""
+    said = [attributes["vector"], attributes["label"], attributes.get("rule", "")]
+    said += [text for pair in sorted((each["name"], each["label"]) for each in elements) for text in pair]
+    return f"{zlib.crc32(chr(0).join(said).encode('utf-8', 'replace')):08x}"
 
 
 def send_form(rconn: Any, server: RedisServer, device: str, name: str, form: Form) -> str:
@@ -24,6 +33,10 @@ def send_form(rconn: Any, server: RedisServer, device: str, name: str, form: For
         return f"There is no property {name}"
     if attributes.get("perm") == "ro":
         return f"{label} is read-only"
+    if "means" in form.fields:
+        means = meaning_of(attributes, tools.property_elements(rconn, server, name, device))
+        if form.fields["means"] != means:
+            return f"Change to property {label} was not sent: it has been defined differently since the page was loaded"
     kind = attributes["vector"]
     given = {key: value.replace("\r\n", "\n") for key, value in form.fields.items()}  # so browsers write lines
     before = {key.removeprefix("was."): value for key, value in given.items() if key.startswith("was.")}

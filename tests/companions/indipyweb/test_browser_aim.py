@@ -115,6 +115,24 @@ async def test_what_was_drawn_anew_is_not_pressed_at_once(tmp_path):
 
 
 @asynchronous
+async def test_a_page_that_is_loaded_again_by_itself_is_new_to_everybody(tmp_path):
+    async with desk(tmp_path) as here:
+        page = await here.page("user", height=3000)
+        await page.add_init_script("window.ms = 0; performance.now = Date.now = () => ms")
+        await here.device(page)
+        await tap(page, button(page, "Any", "A"))  # somebody has gone there
+        await said(page, "Any", "Done.")
+        await page.reload()
+        await tap(page, button(page, "Any", "C"))
+        await said(page, "Any", CHANGED)
+        await page.evaluate("ms = 400")
+        await tap(page, button(page, "Any", "C"))
+        await said(page, "Any", "Done.")
+        assert [[*members] for _, members in here.site.driver.got] == [["A"], ["C"]]
+        assert here.errors == []
+
+
+@asynchronous
 async def test_a_command_that_means_something_else_by_now_is_not_sent(tmp_path):
     async with website(tmp_path) as site, site.browser("user") as browser:
         vector = site.driver.device["ANY"]

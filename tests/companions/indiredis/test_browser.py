@@ -168,6 +168,37 @@ async def test_values_come_by_themselves_but_not_over_what_somebody_types(tmp_pa
 
 
 @asynchronous
+async def test_a_finger_that_was_on_its_way_when_the_page_was_built_anew_sends_nothing(tmp_path):
+    async with desk(tmp_path) as here:
+        page = await here.page()
+        await page.add_init_script("window.ms = 0; performance.now = () => ms")
+        await here.device(page)
+        await page.reload()
+        await prop(page, "Num <b>").get_by_role("button", name="Set").click()
+        await prop(page, "Num <b>").get_by_role("textbox", name="x 10").fill("7")
+        await page.evaluate("ms = 400")
+        await prop(page, "Num <b>").get_by_role("button", name="Set").click()
+        await page.get_by_text("Change to property Num <b> has been submitted").wait_for()
+        await soon(lambda: here.driver.got)
+        assert [dict(members) for _, members in here.driver.got] == [{"N": "7"}]
+        # What was typed for a property is not sent to another one that has its name by now.
+        await prop(page, "Num <b>").get_by_role("textbox", name="x 10").fill("8")
+        vector = here.driver[DEVICE]["NUM"]
+        vector.label = "The roof"
+        await vector.send_defVector()
+        keys = here.redis.rconn, here.redis.server, "NUM", DEVICE
+        await soon(lambda: tools.attributes_dict(*keys)["label"] == "The roof")
+        await prop(page, "Num <b>").get_by_role("button", name="Set").click()
+        await page.get_by_text("The roof was not sent: it has been defined differently since").wait_for()
+        await prop(page, "The roof").get_by_role("textbox", name="x 10").fill("9")
+        await prop(page, "The roof").get_by_role("button", name="Set").click()
+        await page.get_by_text("Change to property The roof has been submitted").wait_for()
+        await soon(lambda: len(here.driver.got) > 1)
+        assert [dict(members) for _, members in here.driver.got] == [{"N": "7"}, {"N": "9"}]
+        assert here.errors == []
+
+
+@asynchronous
 async def test_what_changes_while_the_page_is_on_its_way_is_not_missed(tmp_path):
     async with desk(tmp_path) as here:
         page = await here.page()

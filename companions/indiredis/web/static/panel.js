@@ -6,6 +6,12 @@
   if (!url) return;
   let known = {tag: null, shape: document.body.dataset.shape};  // what the page was built from
   let edited = false;
+  const [visit] = performance.getEntriesByType("navigation");
+  const begun = performance.now();
+  if (visit && visit.type === "reload") document.addEventListener("click", (event) => {
+    // A finger on its way to what was there before the page was rebuilt presses nothing.
+    if (performance.now() - begun < 300 && event.target.closest("form")) event.preventDefault();
+  }, true);
   document.addEventListener("input", () => { edited = true; });
   function tell(state, text) {
     const link = document.getElementById("link");
