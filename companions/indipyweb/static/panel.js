@@ -386,7 +386,11 @@
 
   /* What is pressed is what was seen: not what came under the pointer, or changed, while the finger was on its way. */
   const SETTLE = 300;
-  const keyOf = (button) => JSON.stringify([...namesOf(button.form), button.form.querySelector("legend").textContent, button.value, button.textContent]);
+  const keys = new WeakMap(); // what each button says; parts are replaced, not changed
+  const keyOf = (button) => {
+    if (!keys.has(button)) keys.set(button, JSON.stringify([...namesOf(button.form), button.form.querySelector("legend").textContent, button.value, button.textContent]));
+    return keys.get(button);
+  };
   const boxOf = (button) => { const box = button.getBoundingClientRect(); return [box.left, box.top, box.right, box.bottom]; };
   let sights = new Map(); // of each button: where it is and was, and when it came, moved and turned
   function look(scrolled) {
