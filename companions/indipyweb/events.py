@@ -31,6 +31,9 @@ QUIET: Final = 10.0
 BEHIND: Final = 16 << 10
 """Bytes that wait to be taken; beyond that, a stream sends nothing more until it can send the newest values."""
 OF_ONE: Final = 8
+OF_BROWSER: Final = 5
+"""The limit for a login.  A browser has six connections to a web server over http: without one that is free, it could
+send no command."""
 IN_ALL: Final = 64
 OF_GUESTS: Final = 48
 """The limit for guests, which leaves room for those who have an account."""
@@ -92,7 +95,7 @@ class StreamCounts:
             TooManyStreams: The limit is reached, and all are read.
         """
         most = OF_GUESTS if is_guest else IN_ALL
-        if self._of[whose] >= OF_ONE:
+        if self._of[whose] >= (OF_BROWSER if stream is not None and not is_guest else OF_ONE):
             self._make_room([known for known, owner in self._streams.items() if owner == whose])
         if self.total >= most:
             self._make_room(list(self._streams))

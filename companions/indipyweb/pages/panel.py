@@ -30,6 +30,7 @@ ROWS: Final = 2000
 """The most members on a page, because drawing them holds up everybody."""
 _AT_ONCE: Final = 1.0
 """Seconds for which the answer to a command waits for its outcome; later outcomes are sent over the stream."""
+EVENTS: Final = "text/event-stream"
 _WITHOUT_SCRIPT: Final = 4.0
 UPLOAD: Final = 64 << 20
 
@@ -190,7 +191,7 @@ async def events(visit: Visit) -> Answer:
     since = int(rev) if epoch == site.model.epoch and rev.isdecimal() and len(rev) < 18 else None
     web, actor = visit.web, visit.actor
     if visit.request.method == "HEAD":
-        return Response(media_type="text/event-stream")
+        return Response(media_type=EVENTS)
     try:
         return EventStream(
             site,
@@ -202,8 +203,9 @@ async def events(visit: Visit) -> Answer:
             lambda: web.still_may(actor, Need.READ),
             visit.query("tab")[:32],
         )
-    except TooManyStreams:
-        return JSONResponse({"error": "too many tabs are open"}, 503, {"retry-after": "10"})
+    except TooManyStreams:  # a page is told of it only in a stream
+        text = 'retry: 5000\nevent: full\ndata: {"error": "too many tabs are open"}\n\n'
+        return Response(text, headers={"cache-control": "no-store"}, media_type=EVENTS)
 
 
 def _pins(visit: Visit) -> list[Pin]:

@@ -317,7 +317,7 @@
   });
   function open() {
     clearTimeout(again);
-    if (!last || stream) return;
+    if (!last || stream || document.hidden) return; // a browser has few connections, also for tabs that are opened behind this one
     if (next) { renew(); return; }
     const query = { since: last, tab };
     for (const [key, value] of [["d", body.dataset.device], ["g", body.dataset.group], ["p", body.dataset.image], ["board", body.dataset.board]]) if (value) query[key] = value;
@@ -344,11 +344,12 @@
     on("outcome", showOutcome);
     on("session", () => location.reload());
     on("bye", () => unreachable("The web server is being restarted."));
+    on("full", () => unreachable("Too many pages are open at the same time: close or hide another window of this browser.", "too many windows"));
     on("ping", hear);
     stream.onerror = () => {
       if (clock() - heard > 3000) unreachable();
       if (!stream || stream.readyState !== 2) return;
-      shut(); again = setTimeout(() => { if (!document.hidden) open(); }, 3000);
+      shut(); again = setTimeout(open, 3000);
       askAlerts().catch(() => {}); // the login may be over
     };
   }

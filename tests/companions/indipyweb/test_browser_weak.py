@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("starlette", reason="the web client needs the extra web")
 pytest.importorskip("playwright", reason="browser tests need playwright")
 
+from indipyweb.events import OF_BROWSER
 from tests.support import asynchronous, require
 from tests.support.fits import fits
 
@@ -487,3 +488,41 @@ async def test_a_text_that_the_device_did_not_take_is_not_shown_as_its_value(tmp
         answer.set()
         await said(page, "Text", "Accepted; it shows another value.")
         assert await text.input_value() == before
+
+
+@asynchronous
+async def test_tabs_behind_the_one_in_front_leave_it_its_connections(tmp_path):
+    """A browser has six to one web server, and waits for one that is free without a word."""
+    async with desk(tmp_path) as here:
+        front = await here.page("user")
+        await here.device(front)
+        await soon(lambda: here.site.web.streams.total == 1)
+        behind = [await front.context.new_page() for _ in range(7)]
+        for page in behind:
+            await page.add_init_script(f"({HIDDEN})(true)")
+            await page.goto(front.url)
+            await page.get_by_role("heading", name=AWKWARD).wait_for()
+        assert here.site.web.streams.total == 1
+        await behind[-1].evaluate(HIDDEN, False)
+        await soon(lambda: here.site.web.streams.total == 2)
+        await press(front, "Any", "A")
+        await said(front, "Any", "Done.")
+        await prop(behind[-1], "Any").get_by_role("button", name="A", exact=True, pressed=True).wait_for()
+
+
+@asynchronous
+async def test_a_window_too_many_says_so_and_the_others_go_on(tmp_path):
+    async with desk(tmp_path) as here:
+        front = await here.page("user")
+        await here.device(front)
+        others = [await front.context.new_page() for _ in range(6)]
+        for page in others:
+            await page.goto(front.url)
+            await page.get_by_role("heading", name=AWKWARD).wait_for()
+        await others[-1].get_by_text("Too many pages are open at the same time").wait_for()
+        assert here.site.web.streams.total == OF_BROWSER
+        await press(front, "Any", "A")
+        await said(front, "Any", "Done.")
+        for page in others[:3]:
+            await page.close()
+        await others[-1].locator("#link", has_text=re.compile("^connected$")).wait_for()
