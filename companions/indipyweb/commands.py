@@ -108,6 +108,7 @@ class Commands:
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: Counter[str] = Counter()
         self._bytes = 0  # of files that wait
+        self._newest: OrderedDict[tuple[str, ...], int] = OrderedDict()  # command of a page for a device
         self._ended: list[Command] = []
         self._forgotten = 0
 
@@ -141,6 +142,29 @@ class Commands:
     def ended(self) -> int:
         """How many have ended so far."""
         return self._forgotten + len(self._ended)
+
+    def check_order(self, site: Site, prop: Property, session: str, page: str, number: str) -> None:
+        """Check that no later command of a page for the device has come: what stops it may overtake what moves it.
+
+        Args:
+            site: The INDI server.
+            prop: The property.
+            session: The session of the page.
+            page: Its name; "" if it gives none.
+            number: The number of the command, counted by the page.
+
+        Raises:
+            Denied: One has come, or this one has come twice.
+        """
+        if not page or not number.isdecimal() or len(number) > 16:
+            return
+        key = (site.name, prop.device, session, page)
+        if int(number) <= self._newest.get(key, 0):
+            raise Denied(409, "Not sent: a later command has come before it.")
+        self._newest[key] = int(number)
+        self._newest.move_to_end(key)
+        while len(self._newest) > _KEPT:
+            self._newest.popitem(last=False)
 
     def start(
         self, site: Site, prop: Property, values: Mapping[str, Value], actor: Actor, timeout: float | None = None

@@ -263,6 +263,8 @@ async def send(visit: Visit) -> Answer:
             values = await _files(visit.uploads(form), prop)
         else:
             visit.check_in_time(fields.get("at", ""))  # a file may take its time
+            page, number = fields.get("tab", "")[:32], fields.get("n", "")
+            visit.web.commands.check_order(site, prop, visit.actor.session, page, number)
             values = values_of_form(prop, fields)
         command = visit.web.commands.start(site, prop, values, visit.actor)
     except Denied as denied:

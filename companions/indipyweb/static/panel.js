@@ -460,6 +460,18 @@
     field.value = String(Number((now + (event.key === "ArrowUp" ? step : -step)).toPrecision(12)));
     field.dataset.dirty = "1";
   });
+  let sender = tab, number = 0; // the same for all pages of a tab
+  const nextNumber = () => {
+    try {
+      sender = sessionStorage.getItem("indipyweb-sender") || tab;
+      number = Math.max(number, Number(sessionStorage.getItem("indipyweb-number")));
+      sessionStorage.setItem("indipyweb-sender", sender);
+      number = Math.max(number + 1, Date.now());
+      sessionStorage.setItem("indipyweb-number", number);
+    } catch (e) { number = Math.max(number + 1, Date.now()); } // private windows
+    return number;
+  };
+  const underWay = new WeakMap(); // what each form has sent, until that is answered
   document.addEventListener("submit", (event) => {
     const form = event.target, node = form.closest(".prop");
     if (form.matches(".pin") && event.submitter && !event.submitter.name) {
@@ -472,11 +484,15 @@
     event.preventDefault();
     const data = new FormData(form, event.submitter);
     if (event.submitter && event.submitter.matches(".switch")) data.set("to", event.submitter.getAttribute("aria-pressed") === "true" ? "Off" : "On");
+    const isFile = form.enctype === "multipart/form-data", asked = isFile ? "" : new URLSearchParams(data).toString();
+    if (!isFile && underWay.get(form) === asked) return; // a double click, or somebody who is impatient
+    underWay.set(form, asked);
+    if (!isFile) { data.set("n", nextNumber()); data.set("tab", sender); } // a weak link may deliver Off before On
     if (Number.isFinite(ahead)) data.set("at", ahead + clock() / 1000); // a command that comes much later is not carried out
     const id = node.id.slice(1);
     const typed = [...form.querySelectorAll("input[data-dirty]")].map((field) => [field.id, field.value, was(field)]);
     showOutcome({ p: id, state: "sent", text: "Sending …" });
-    const sent = form.enctype === "multipart/form-data" ? data : new URLSearchParams(data);
+    const sent = isFile ? data : new URLSearchParams(data);
     fetch(form.action, { method: "POST", body: sent, headers: { Accept: "application/json" } })
       .then((r) => r.json().catch((error) => { if (r.ok) throw error; return { text: "Not sent: the web server has refused it (" + r.status + ")." }; })
         .then((facts) => ({ ok: r.ok, facts })))
@@ -489,7 +505,8 @@
           if (field.closest(".in")) field.value = ""; else if (field.matches(".text") && (was(field) !== before || facts.other)) field.value = was(field);
         }
       })
-      .catch(() => showOutcome({ p: id, state: "lost", text: "The web server did not answer: nobody knows whether it was sent." }));
+      .catch(() => showOutcome({ p: id, state: "lost", text: "The web server did not answer: nobody knows whether it was sent." }))
+      .finally(() => { if (underWay.get(form) === asked) underWay.delete(form); });
   });
 
   /* Images */

@@ -15,7 +15,7 @@ from indipyweb.events import OF_BROWSER
 from tests.support import asynchronous, require
 from tests.support.fits import fits
 
-from .parts import AWKWARD, Everything, poll, soon
+from .parts import AWKWARD, FORM, Everything, poll, soon
 from .test_browser import GROUP, desk, press, prop, said
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
@@ -90,6 +90,75 @@ async def test_what_is_typed_while_a_command_is_answered_stays(tmp_path):
         await holds(page, "later")
         await text.press("Enter")
         await soon(lambda: here.site.driver.got[-1] == ("TEXT", {"T": "later"}))
+
+
+@asynchronous
+async def test_a_double_click_sends_one_command(tmp_path):
+    async with desk(tmp_path) as here:
+        page = await here.page("user")
+        await here.device(page)
+        answer, asked = asyncio.Event(), []
+
+        async def late(route):
+            asked.append(route.request.post_data)
+            await answer.wait()
+            await route.continue_()
+
+        await page.route("**/set?*", late)
+        box = prop(page, "Num <b>")
+        field = box.get_by_role("textbox", name="x 10")
+        await field.fill("2")
+        await box.get_by_role("button", name="Set").dblclick()
+        await field.fill("3")  # something else is a command of its own
+        await field.press("Enter")
+        await field.press("Enter")
+        answer.set()
+        await soon(lambda: len(here.site.driver.got) == 2)
+        await said(page, "Num <b>", "Done.")
+        await field.fill("3")
+        await field.press("Enter")
+        await soon(lambda: len(here.site.driver.got) == 3)
+        assert [members["N"] for _, members in here.site.driver.got] == ["2", "3", "3"]
+        assert len(asked) == 3
+
+
+@asynchronous
+async def test_off_that_overtakes_on_is_the_last_word(tmp_path):
+    async with desk(tmp_path) as here:
+        page = await here.page("user")
+        await here.device(page)
+        go, passed = asyncio.Event(), []
+
+        async def weak(route):
+            if "press=A" in route.request.post_data:
+                await go.wait()
+            await route.continue_()
+            passed.append(route.request.post_data)
+
+        await page.route("**/set?*", weak)
+        await press(page, "Any", "A")
+        await press(page, "Any", "C")
+        await said(page, "Any", "Done.")
+        go.set()
+        await said(page, "Any", "Not sent: a later command has come before it.")
+        assert [dict(members) for _, members in here.site.driver.got] == [{"C": "On"}]
+        await press(page, "Any", "B <i>")
+        await said(page, "Any", "Done.")
+        assert len(passed) == 3
+        # The pages of a tab follow each other.
+        go.clear()
+        await press(page, "Any", "A")
+        await page.reload()
+        await page.wait_for_timeout(350)
+        await press(page, "Any", "C")
+        await said(page, "Any", "Done.")
+        go.set()
+        await soon(lambda: len(passed) == 5)
+        assert [dict(members) for _, members in here.site.driver.got[2:]] == [{"C": "Off"}]
+        # Nor is one carried out twice that a browser has sent again.
+        answer = await page.request.post(f"{here.url}/set", data=passed[2], headers=FORM | {"origin": here.url})
+        assert answer.status == 409
+        assert len(here.site.driver.got) == 3
 
 
 @asynchronous
