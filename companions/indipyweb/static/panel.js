@@ -278,10 +278,15 @@
 
   /* The link */
   let up = body.dataset.up === "1", session = body.dataset.n, reachable = true;
+  let caughtUp = !document.hidden; // a page that nobody has looked at may show what was true an hour ago
+  let focused = "";
   function guard() {
     const ok = up && reachable;
     body.classList.toggle("link-down", !ok);
-    for (const set of document.querySelectorAll("form.set > fieldset")) set.disabled = !ok;
+    const field = document.activeElement;
+    for (const set of document.querySelectorAll("form.set > fieldset")) set.disabled = !ok || !caughtUp;
+    if ((!ok || !caughtUp) && field.closest("form.set")) focused = field.id; // which has lost it
+    else if (ok && caughtUp && focused) { const now = $(focused); focused = ""; if (now && document.activeElement === body) now.focus({ preventScroll: true }); }
     const box = $("lost");
     if (box) box.hidden = ok;
   }
@@ -326,7 +331,7 @@
     on("hello", (hello) => {
       if (hello.reset || hello.epoch !== last.split(".")[0]) { renew(); return; }
       ahead = -Infinity; hear(hello.at);
-      reachable = true; showLink(hello.link); showAlerts(hello.alerts, true);
+      reachable = caughtUp = true; showLink(hello.link); showAlerts(hello.alerts, true);
       for (const outcome of hello.done || []) {
         const told = document.querySelector("#p" + outcome.p + " .told.t-sent");
         if (told && told.dataset.c === String(outcome.id)) showOutcome(outcome);
@@ -367,7 +372,7 @@
     if (r.status === 401) location.reload(); // which leads to the login
     return r.json();
   });
-  function shut() { if (stream) { stream.close(); stream = null; } }
+  function shut() { if (stream) { stream.close(); stream = null; caughtUp = false; guard(); } }
   if (last) {
     open();
     setInterval(() => {

@@ -15,6 +15,10 @@ from .parts import AWKWARD, soon, website
 from .test_browser import GROUP, desk, prop, said
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+HIDDEN = """(away) => {
+    Object.defineProperty(document, "hidden", {value: away, configurable: true});
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
 CHANGED = "Not sent: that has just changed. Look, and press again."
 
 
@@ -129,6 +133,36 @@ async def test_a_page_that_is_loaded_again_by_itself_is_new_to_everybody(tmp_pat
         await tap(page, button(page, "Any", "C"))
         await said(page, "Any", "Done.")
         assert [[*members] for _, members in here.site.driver.got] == [["A"], ["C"]]
+        assert here.errors == []
+
+
+@asynchronous
+async def test_a_page_that_was_hidden_takes_nothing_before_it_has_caught_up(tmp_path):
+    async with desk(tmp_path) as here:
+        page = await here.page("user")
+        await page.clock.install()
+        await here.device(page)
+        await soon(lambda: here.site.web.streams.total == 1)
+        field = prop(page, "Text").get_by_label("T", exact=True)
+        await field.fill("half a")
+        await page.evaluate(HIDDEN, True)
+        await page.clock.run_for(6000)
+        await soon(lambda: here.site.web.streams.total == 0)
+        may_go_on = asyncio.Event()
+
+        async def hold(route):
+            await may_go_on.wait()
+            await route.continue_()
+
+        await page.route("**/events?*", hold)
+        await page.evaluate(HIDDEN, False)
+        assert await button(page, "Any", "A").is_disabled()
+        assert await page.locator("#lost").is_hidden()
+        may_go_on.set()
+        await page.wait_for_function("!document.querySelector('form.set > fieldset').disabled")
+        await page.keyboard.type(" sent")
+        await page.keyboard.press("Enter")
+        await soon(lambda: here.site.driver.got == [("TEXT", {"T": "half a sent"})])
         assert here.errors == []
 
 

@@ -17,12 +17,9 @@ from tests.support.fits import fits
 
 from .parts import AWKWARD, FORM, Everything, poll, soon
 from .test_browser import GROUP, desk, press, prop, said
+from .test_browser_aim import HIDDEN
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
-HIDDEN = """(away) => {
-    Object.defineProperty(document, "hidden", {value: away, configurable: true});
-    document.dispatchEvent(new Event("visibilitychange"));
-}"""
 
 
 @pytest.fixture(autouse=True)
