@@ -25,7 +25,7 @@ from indipyclient import (
     Unknown,
     VectorKind,
 )
-from indipyclient.model.commands import Value, press, texts
+from indipyclient.model.commands import Value, press, texts, with_point
 
 from .security.limits import Buckets
 from .security.permissions import Actor
@@ -313,7 +313,7 @@ def values_of_form(prop: Property, fields: Mapping[str, str]) -> dict[str, Value
         return press(prop, member.name)
     given = {name.removeprefix("m."): value for name, value in fields.items() if name.startswith("m.")}
     if prop.kind is VectorKind.NUMBER:
-        found: dict[str, Value] = {name: value.strip() for name, value in given.items() if value.strip()}
+        found: dict[str, Value] = {name: with_point(text) for name, value in given.items() if (text := value.strip())}
     else:
         changed = {name: value for name, value in given.items() if _in_a_line(fields.get(f"o.{name}")) != value}
         # A field of one line has lost the line breaks of an unchanged text.  A write-only one,

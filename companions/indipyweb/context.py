@@ -37,7 +37,7 @@ from .store.keeping import Options, Parameters, Pins
 from .store.logins import Logins
 from .store.profiles import Profiles
 from .store.users import Users
-from .views import MARKS, asked_text, clock_text, limits_text, meaning_of, member_texts, size_text
+from .views import MARKS, asked_text, clock_text, keyboard_of, limits_text, meaning_of, member_texts, size_text
 
 __all__ = ["Web"]
 
@@ -120,6 +120,7 @@ class Web:
             "base": self.settings.basepath,
             "version": version,
             "MARKS": MARKS,
+            "keyboard_of": keyboard_of,
             "meaning_of": meaning_of,
             "member_texts": member_texts,
             "limits_text": limits_text,

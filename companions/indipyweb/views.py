@@ -17,6 +17,7 @@ __all__ = [
     "device_facts",
     "groups_of",
     "is_secret",
+    "keyboard_of",
     "limits_text",
     "loads",
     "meaning_of",
@@ -114,6 +115,13 @@ def limits_text(prop: Property, member: Member) -> str:
     if prop.kind is not VectorKind.NUMBER or bounds is None:
         return ""
     return f"{member.min.strip()} to {member.max.strip()}"
+
+
+def keyboard_of(member: Member) -> str:
+    """The keyboard of a phone for a number: the one for decimals has neither a minus sign nor a colon."""
+    bounds = member.range
+    is_plain = bounds is not None and bounds[0] >= 0 and not member.format.endswith("m")
+    return "decimal" if is_plain else "text"
 
 
 def shape_of(prop: Property) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -16,9 +17,10 @@ from indipydriver.protocol.values import file_format, format_timestamp, getfloat
 from ..errors import BadValue, NoSuchMember, NotWritable, WrongKind
 from .properties import Member, Property
 
-__all__ = ["LARGEST", "Blob", "Value", "command", "file_format", "press", "texts"]
+__all__ = ["LARGEST", "Blob", "Value", "command", "file_format", "press", "texts", "with_point"]
 
-
+_COMMA: Final = re.compile(r"([^,.]*),(\d+)")
+_THOUSANDS: Final = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
 LARGEST: Final = (Limits().blob - Limits().start_tag) // 4 * 3
 """Bytes of a file that a person may send as a BLOB: with more, servers end the connection."""
 
@@ -109,6 +111,15 @@ def _number(where: str, member: Member, value: Value) -> str:
             text = f"{where}: {value} is not from {member.min} to {member.max}"
             raise BadValue(text, min=low, max=high, step=step)
     return text or (str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number))
+
+
+def with_point(typed: str) -> str:
+    """A number with its decimal comma as a point: in many countries a phone offers no point.
+
+    "10,000" stays as it is, and is not a number, because to some people it is ten thousand.
+    """
+    match = None if _THOUSANDS.fullmatch(typed) else _COMMA.fullmatch(typed)
+    return f"{match[1]}.{match[2]}" if match else typed
 
 
 def press(prop: Property, name: str) -> dict[str, Value]:

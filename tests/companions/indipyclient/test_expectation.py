@@ -3,7 +3,7 @@
 import pytest
 
 from indipyclient.errors import BadValue, NoSuchMember, NotWritable, WrongKind
-from indipyclient.model.commands import Blob, command, press, texts
+from indipyclient.model.commands import Blob, command, press, texts, with_point
 from indipyclient.model.expect import Confirm, Expectation, Verdict, patience
 from indipyclient.model.model import Model
 from indipydriver.protocol.tags import Permission, State, SwitchRule, VectorKind
@@ -195,3 +195,28 @@ def test_a_blob_to_send_has_its_bytes_and_format():
     assert (one.data, one.format, one.size) == (b"abc", ".txt", 3)
     with pytest.raises(BadValue):
         command(prop, {"B": b""}, {"B": ""})
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("1,5", "1.5"),
+        ("-10,25", "-10.25"),
+        ("0,125", "0.125"),
+        ("1234,500", "1234.500"),
+        ("5:23:28,5", "5:23:28.5"),
+        ("-5 23 28,25", "-5 23 28.25"),
+        (",5", ".5"),
+        ("1.5", "1.5"),
+        # These are not numbers, because to some people they are ten thousand, and to others ten.
+        ("10,000", "10,000"),
+        ("-1,250", "-1,250"),
+        ("1,000,000", "1,000,000"),
+        ("1,234.5", "1,234.5"),
+        ("1,5,5", "1,5,5"),
+        ("1,", "1,"),
+        ("1,5e3", "1,5e3"),
+    ],
+)
+def test_a_decimal_comma_is_a_point_where_it_means_nothing_else(typed, meant):
+    assert with_point(typed) == meant

@@ -13,8 +13,8 @@ import pytest
 pytest.importorskip("starlette", reason="the web client needs the extra web")
 
 from indipydriver import Device, IPyDriver
-from indipydriver.propertymembers import LightMember
-from indipydriver.propertyvectors import LightVector
+from indipydriver.propertymembers import LightMember, NumberMember
+from indipydriver.propertyvectors import LightVector, NumberVector
 from indipydriver.protocol.messages import Message
 from indipyweb.app import build_app
 from indipyweb.context import Web
@@ -154,12 +154,33 @@ async def test_a_file_arrives_byte_for_byte(tmp_path):
 
 
 @asynchronous
+async def test_a_phone_offers_the_keys_that_a_number_needs_and_its_comma_will_do(tmp_path):
+    """The keyboard for decimals has no minus sign on some phones, no colon, and in many countries no point."""
+    device = Device(
+        "Keys",
+        [
+            NumberVector("UP", "Up", "Main", "rw", "Ok", [NumberMember("N", "N", "%.1f", "0", "10", "1", "1")]),
+            NumberVector("BOTH", "Both", "Main", "rw", "Ok", [NumberMember("N", "N", "%.1f", "-9", "9", "1", "1")]),
+            NumberVector("ANY", "Any", "Main", "rw", "Ok", [NumberMember("N", "N", "%.1f", "0", "0", "0", "1")]),
+            NumberVector("HOURS", "Hours", "Main", "rw", "Ok", [NumberMember("N", "N", "%9.6m", "0", "24", "0", "1")]),
+        ],
+    )
+    async with website(tmp_path, Everything(), IPyDriver(device)) as site, site.browser("user") as browser:
+        await soon(lambda: site.web.first.model.get("Keys", "HOURS"))
+        page = (await browser.get("/device?d=Keys")).text
+        assert re.findall(r'name="m.N" type="text" inputmode="(\w+)"', page) == ["decimal", "text", "text", "text"]
+        assert (await send(browser, p="NUM", **{"m.N": " 2,5 "}))[0] == 200
+        assert site.driver.got == [("NUM", {"N": "2.5"})]
+
+
+@asynchronous
 async def test_what_cannot_be_set_is_said_and_not_sent(tmp_path):
     async with website(tmp_path) as site, site.browser("user") as browser:
         for fields, status, text in (
             ({"p": "NUM", "m.N": "11"}, 422, "from 0 to 10"),
             ({"p": "NUM", "m.N": "x"}, 422, "Not sent"),
             ({"p": "NUM", "m.N": "nan"}, 422, "not a number"),
+            ({"p": "NUM", "m.N": "1,000"}, 422, "not a number"),
             ({"p": "NUM", "m.N": ""}, 422, "no new value"),
             ({"p": "NUM", "m.Q": "1"}, 404, "no member"),
             ({"p": "ONE", "press": "Z"}, 422, "no such switch"),

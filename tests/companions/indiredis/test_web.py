@@ -152,7 +152,8 @@ async def test_each_kind_of_property_is_shown_and_set(tmp_path):
                 assert "<i>" not in text
                 token = browser.token()
                 for name, fields, told in [
-                    ("NUM", {"m.N": "2.5"}, "has been submitted"),
+                    ("NUM", {"m.N": "2,5"}, "has been submitted"),  # some phones offer no point
+                    ("NUM", {"m.N": "1,250"}, "is not a number"),
                     ("NUM", {"m.N": "12"}, "12 is not from 0 to 10"),
                     ("NUM", {"m.N": "much"}, "is not a number"),
                     ("TEXT", {"m.T": "né <x>"}, "has been submitted"),
