@@ -380,7 +380,9 @@
     }, 2000);
     document.addEventListener("visibilitychange", () => {
       clearTimeout(closing);
-      if (document.hidden) closing = setTimeout(shut, 5000); else open();
+      if (document.hidden) { closing = setTimeout(shut, 5000); return; }
+      if (clock() - heard > 7000) shut(); // it pings each 5 s: a phone that slept has a dead stream, and shows old values
+      open();
     });
     setInterval(() => { // a hidden tab has no stream, and yet must warn
       if (document.hidden && !stream) askAlerts().then((f) => { if (document.hidden && !stream) showAlerts(f.alerts); }).catch(() => {});
