@@ -479,18 +479,22 @@
     return number;
   };
   const underWay = new WeakMap(); // what each form has sent, until that is answered
+  let clicked = null; // older tablets do not say with which button a form is sent
+  document.addEventListener("click", (event) => { clicked = event.target.closest("form button"); }, true);
   document.addEventListener("submit", (event) => {
     const form = event.target, node = form.closest(".prop");
-    if (form.matches(".pin") && event.submitter && !event.submitter.name) {
+    const by = event.submitter || (clicked && clicked.form === form ? clicked : null);
+    if (form.matches(".pin") && by && !by.name) {
       event.preventDefault();
       fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { Accept: "application/json" } })
-        .then((r) => r.json()).then((f) => { if ("pinned" in f) event.submitter.setAttribute("aria-pressed", String(f.pinned)); else showOutcome({ p: node.id.slice(1), state: "bad", text: f.error || "Not done." }); }).catch(() => {});
+        .then((r) => r.json()).then((f) => { if ("pinned" in f) by.setAttribute("aria-pressed", String(f.pinned)); else showOutcome({ p: node.id.slice(1), state: "bad", text: f.error || "Not done." }); }).catch(() => {});
       return;
     }
     if (!form.matches(".set") || !node) return;
     event.preventDefault();
-    const data = new FormData(form, event.submitter);
-    if (event.submitter && event.submitter.matches(".switch")) data.set("to", event.submitter.getAttribute("aria-pressed") === "true" ? "Off" : "On");
+    const data = new FormData(form);
+    if (by && by.name) data.set(by.name, by.value);
+    if (by && by.matches(".switch")) data.set("to", by.getAttribute("aria-pressed") === "true" ? "Off" : "On");
     const isFile = form.enctype === "multipart/form-data", asked = isFile ? "" : new URLSearchParams(data).toString();
     if (!isFile && underWay.get(form) === asked) return; // a double click, or somebody who is impatient
     underWay.set(form, asked);
