@@ -285,7 +285,7 @@
     body.classList.toggle("link-down", !ok);
     const field = document.activeElement;
     for (const set of document.querySelectorAll("form.set > fieldset")) set.disabled = !ok || !caughtUp;
-    if ((!ok || !caughtUp) && field.closest("form.set")) focused = field.id; // which has lost it
+    if ((!ok || !caughtUp) && field && field.closest("form.set")) focused = field.id; // which has lost it
     else if (ok && caughtUp && focused) { const now = $(focused); focused = ""; if (now && document.activeElement === body) now.focus({ preventScroll: true }); }
     const box = $("lost");
     if (box) box.hidden = ok;
@@ -496,8 +496,10 @@
     if (by && by.name) data.set(by.name, by.value);
     if (by && by.matches(".switch")) data.set("to", by.getAttribute("aria-pressed") === "true" ? "Off" : "On");
     const isFile = form.enctype === "multipart/form-data", asked = isFile ? "" : new URLSearchParams(data).toString();
-    if (!isFile && underWay.get(form) === asked) return; // a double click, or somebody who is impatient
-    underWay.set(form, asked);
+    const [before, when] = underWay.get(form) || [];
+    if (!isFile && before === asked && clock() - when < 700) return; // a double click; later it may be lost, and is sent again
+    const mine = [asked, clock()];
+    underWay.set(form, mine);
     if (!isFile) { data.set("n", nextNumber()); data.set("tab", sender); } // a weak link may deliver Off before On
     if (Number.isFinite(ahead)) data.set("at", ahead + clock() / 1000); // a command that comes much later is not carried out
     const id = node.id.slice(1);
@@ -516,8 +518,8 @@
           if (field.closest(".in")) field.value = ""; else if (field.matches(".text") && (was(field) !== before || facts.other)) field.value = was(field);
         }
       })
-      .catch(() => showOutcome({ p: id, state: "lost", text: "The web server did not answer: nobody knows whether it was sent." }))
-      .finally(() => { if (underWay.get(form) === asked) underWay.delete(form); });
+      .catch(() => { if (underWay.get(form) === mine) showOutcome({ p: id, state: "lost", text: "The web server did not answer: nobody knows whether it was sent." }); })
+      .finally(() => { if (underWay.get(form) === mine) underWay.set(form, []); });
   });
 
   /* Images */

@@ -135,11 +135,34 @@ async def test_a_double_click_sends_one_command(tmp_path):
         answer.set()
         await soon(lambda: len(here.site.driver.got) == 2)
         await said(page, "Num <b>", "Done.")
+        await poll(lambda: field.evaluate("field => !field.value"))
         await field.fill("3")
         await field.press("Enter")
         await soon(lambda: len(here.site.driver.got) == 3)
         assert [members["N"] for _, members in here.site.driver.got] == ["2", "3", "3"]
         assert len(asked) == 3
+
+
+@asynchronous
+async def test_who_presses_again_after_a_moment_is_not_ignored(tmp_path):
+    async with desk(tmp_path) as here:
+        page, sent = await here.page("user"), []
+        await here.device(page)
+
+        async def lose_the_first(route):
+            sent.append(route)
+            if len(sent) > 1:
+                await route.continue_()
+
+        await page.route("**/set?*", lose_the_first)
+        await press(page, "Any", "C")
+        await page.wait_for_timeout(800)
+        await press(page, "Any", "C")
+        await said(page, "Any", "Done.")
+        assert [dict(members) for _, members in here.site.driver.got] == [{"C": "On"}]
+        await sent[0].abort()
+        await page.evaluate("fetch('/health').then((answer) => answer.status)")
+        assert "Done" in await prop(page, "Any").locator(".told").text_content()
 
 
 @asynchronous
