@@ -228,9 +228,29 @@ class _Page:
             tools.getProperties(rconn, self._server, device=device)
             return self._see("properties" if device else "", {"d": device} if device else {})
         if path == "submit" and device and query.get("p"):
-            told = send_form(rconn, self._server, device, query["p"], form)
+            if self._is_overtaken(rconn, session, device, form.fields.get("n", "")):
+                told = f"Change to property {query['p']} was not sent: a later command has come before it"
+            else:
+                told = send_form(rconn, self._server, device, query["p"], form)
             return self._see("properties", {"d": device, "g": query.get("g", ""), "told": told})
         return _Answer("404 Not Found", "There is no such form")
+
+    def _is_overtaken(self, rconn: Any, session: str, device: str, number: str) -> bool:
+        """Whether a later command of a page for the device has come: what stops it may overtake what moves it."""
+        count, _, tab = number.partition(" ")
+        if not (count.isascii() and count.isdigit() and len(count) <= 15 and tab):
+            return False
+        key = self._keys.key("sent")
+        member = hashlib.sha256(f"{session} {tab} {device}".encode()).hexdigest()[:24]
+        try:
+            with rconn.pipeline(transaction=True) as pipeline:
+                pipeline.zadd(key, {member: int(count)}, gt=True, ch=True)
+                pipeline.zremrangebyrank(key, 0, -LISTED - 1)
+                pipeline.expire(key, SESSION)
+                is_newest, *_ = pipeline.execute()
+        except need("redis.exceptions", "redis").ResponseError:  # redis before 6.2 cannot tell
+            return False
+        return not is_newest
 
     def _see(self, path: str, query: Mapping[str, str]) -> _Answer:
         where = self._base + path + (f"?{urlencode(query)}" if query else "")

@@ -199,6 +199,36 @@ async def test_a_finger_that_was_on_its_way_when_the_page_was_built_anew_sends_n
 
 
 @asynchronous
+async def test_a_command_that_a_later_one_has_overtaken_is_not_sent_nor_is_a_double_click(tmp_path):
+    async with desk(tmp_path) as here:
+        page, forms = await here.page(), []
+        await here.device(page)
+
+        async def watch(route):
+            forms.append((route.request.url, route.request.post_data))
+            await route.continue_()
+
+        await page.route("**/submit?*", watch)
+        for value in ("3", "4"):
+            await prop(page, "Num <b>").get_by_role("textbox", name="x 10").fill(value)
+            await prop(page, "Num <b>").get_by_role("button", name="Set").dblclick()
+            await soon(lambda value=value: any(f"m.N={value}" in data for _, data in forms))
+            await page.get_by_text("Change to property Num <b> has been submitted").wait_for()
+            await here.device(page)
+        await soon(lambda: len(here.driver.got) == 2)
+        assert len(forms) == 2
+        url, data = forms[0]
+        headers = {"content-type": "application/x-www-form-urlencoded", "origin": here.url.rstrip("/")}
+        answer = await page.request.post(url, data=data, headers=headers)
+        assert "was not sent: a later command has come before it" in await answer.text()
+        assert [str(members["N"]) for _, members in here.driver.got] == ["3", "4"]
+        here.redis.rconn.set(here.redis.server.keyprefix + "sent", "x")  # a redis that cannot tell; old ones know no GT
+        answer = await page.request.post(url, data=data, headers=headers)
+        assert "has been submitted" in await answer.text()
+        assert here.errors == []
+
+
+@asynchronous
 async def test_what_changes_while_the_page_is_on_its_way_is_not_missed(tmp_path):
     async with desk(tmp_path) as here:
         page = await here.page()

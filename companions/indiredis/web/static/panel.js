@@ -2,6 +2,23 @@
 // Asks every two seconds what has changed. Values are put in place; anything else reloads the page,
 // but not while somebody is filling in a form; whether INDI is connected is told in any case.
 (() => {
+  let number = 0, tab = Math.random().toString(36).slice(2), before = null;
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (before && before.form === form && performance.now() - before.at < 700) { event.preventDefault(); return; }  // a double click
+    before = {form, at: performance.now()};
+    if (!form.elements.n) return;
+    try {  // the same for all pages of a tab
+      tab = sessionStorage.getItem("indiredis-tab") || tab;
+      number = Math.max(number, Number(sessionStorage.getItem("indiredis-number")));
+    } catch (error) { /* private windows */ }
+    number = Math.max(number + 1, Date.now());
+    try {
+      sessionStorage.setItem("indiredis-tab", tab);
+      sessionStorage.setItem("indiredis-number", number);
+    } catch (error) { /* as above */ }
+    form.elements.n.value = `${number} ${tab}`;  // a weak link may deliver Off before On
+  });
   const url = document.body.dataset.changes;
   if (!url) return;
   let known = {tag: null, shape: document.body.dataset.shape};  // what the page was built from
