@@ -24,7 +24,7 @@ def section(title):
 
 def test_keys():
     named = {key.partition(":")[0] for key in re.findall(r"^\| `([\w:<>]+)` \|", section("Keys"), re.M)}
-    assert named == {*_CURRENT, "cookies"}
+    assert named == {*_CURRENT, "cookies", "sent"}
 
 
 def test_fields():
