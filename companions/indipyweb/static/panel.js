@@ -400,19 +400,20 @@
     return keys.get(button);
   };
   const boxOf = (button) => { const box = button.getBoundingClientRect(); return [box.left, box.top, box.right, box.bottom]; };
+  const differs = (one, other) => one.some((side, i) => Math.abs(side - other[i]) > 1);
   let sights = new Map(); // of each button: where it is and was, and when it came, moved and turned
-  function look(scrolled) {
-    const now = clock(), known = sights;
+  function look() {
+    const now = clock(), known = sights, scroll = [scrollX, scrollY, scrollX, scrollY];
     sights = new Map();
     for (const button of document.querySelectorAll("form.set button")) {
-      const key = keyOf(button), box = boxOf(button), on = button.getAttribute("aria-pressed");
-      const sight = known.get(key) || { box, from: box, on, came: now, moved: -Infinity, turned: -Infinity };
+      const key = keyOf(button), box = boxOf(button), at = box.map((side, i) => side + scroll[i]), on = button.getAttribute("aria-pressed");
+      const sight = known.get(key) || { box, at, from: box, on, came: now, moved: -Infinity, turned: -Infinity };
       if (sight.on !== on) { sight.on = on; sight.turned = now; }
-      if (!scrolled && box.some((side, i) => Math.abs(side - sight.box[i]) > 1)) {
-        if (now - sight.moved > SETTLE) sight.from = sight.box;
+      if (differs(box, sight.box) && differs(at, sight.at)) { // neither scrolled by a person, nor kept in view by the browser
+        if (now - sight.moved > SETTLE) sight.from = sight.at.map((side, i) => side - scroll[i]);
         sight.moved = now;
       }
-      sight.box = box;
+      sight.box = box; sight.at = at;
       sights.set(key, sight);
     }
   }
@@ -430,7 +431,6 @@
     if (!visit || visit.type !== "reload") for (const sight of sights.values()) sight.came = -Infinity; // somebody has gone to this page
     new MutationObserver(() => look()).observe(body, { subtree: true, childList: true, characterData: true, attributeFilter: ["hidden", "class", "aria-pressed", "disabled"] });
     addEventListener("resize", () => look());
-    document.addEventListener("scroll", () => look(true), { capture: true, passive: true });
     document.addEventListener("click", (event) => {
       const button = event.target.closest("form.set button");
       if (!button || isSettled(button, event)) return;

@@ -85,6 +85,17 @@ async def test_what_comes_under_the_finger_is_not_pressed(tmp_path):
         await page.clock.run_for(400)
         await tap(page, button(page, "Most", "B <i>"))
         await soon(lambda: len(here.site.driver.got) == 2)
+        # Who scrolls has seen where everything has gone.
+        await page.set_viewport_size({"width": 390, "height": 500})
+        await page.clock.run_for(400)
+        target = button(page, "One", "A")
+        await target.scroll_into_view_if_needed()
+        await page.mouse.wheel(0, 40)
+        await poll(lambda: page.evaluate("scrollY > 40"))
+        await tap(page, target)
+        await soon(lambda: len(here.site.driver.got) == 3)
+        await page.set_viewport_size({"width": 390, "height": 3000})
+        await page.clock.run_for(400)
         # A button that has moved, but not away from the finger, is the one that was seen.
         target = button(page, "Any", "A")
         before = await target.bounding_box()
@@ -93,7 +104,7 @@ async def test_what_comes_under_the_finger_is_not_pressed(tmp_path):
         )
         assert 4 < (await target.bounding_box())["y"] - before["y"] < 12
         await page.mouse.click(before["x"] + 10, before["y"] + before["height"] - 4)
-        await soon(lambda: len(here.site.driver.got) == 3)
+        await soon(lambda: len(here.site.driver.got) == 4)
         assert here.errors == []
 
 
