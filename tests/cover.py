@@ -3,7 +3,8 @@
     python -m tests.cover tests/unit
 
 The files are those of the table SANS_IO in tests/unit/test_import_contracts.py. Only tests of the directories COUNTS
-are traced, and none that is marked `measured`: the others run at full speed. Below FLOOR the run fails.
+are traced, and none that is marked `measured` or is in a file of LARGE: the others run at full speed. Below FLOOR the
+run fails.
 """
 
 import sys
@@ -17,6 +18,8 @@ from tests.unit.test_import_contracts import SANS_IO
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNTS = ("unit",)
+# Files of tests that do the same very many times, and take three times as long when they are traced.
+LARGE = ("test_command_floods", "test_framer_bounds", "test_router_bounds", "test_stream_turns")
 FLOOR = 98.0  # per cent of all lines and branches
 TIMEOUT = 600  # seconds for one test: those that feed bytes one by one take many times longer when they are traced
 
@@ -44,7 +47,8 @@ class Tracing:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
-        if item.path.relative_to(ROOT / "tests").parts[0] not in COUNTS or item.get_closest_marker("measured"):
+        counts = item.path.relative_to(ROOT / "tests").parts[0] in COUNTS and item.path.stem not in LARGE
+        if not counts or item.get_closest_marker("measured"):
             return (yield)
         self._measuring.start()
         try:
