@@ -21,6 +21,8 @@ __all__ = ["LARGEST", "Blob", "Value", "command", "file_format", "press", "texts
 
 _COMMA: Final = re.compile(r"([^,.]*),(\d+)")
 _THOUSANDS: Final = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
+_APART: Final = re.compile(r"[-+]?\d+( +\d\d?){1,2}(\.\d*)?")
+"""12 30 15.5, but not 10 000."""
 LARGEST: Final = (Limits().blob - Limits().start_tag) // 4 * 3
 """Bytes of a file that a person may send as a BLOB: with more, servers end the connection."""
 
@@ -95,6 +97,10 @@ def _number(where: str, member: Member, value: Value) -> str:
     if isinstance(value, (bytes, Blob)):
         raise BadValue(f"{where} is a number, not bytes")
     text = value.strip() if isinstance(value, str) else ""
+    if " " in text:  # a blank separates in INDI, but drivers of libindi read "12 30" as 1230
+        if not _APART.fullmatch(text):
+            raise BadValue(f"{where}: {value!r} is not a number")
+        text = ":".join(text.split())
     try:
         number = getfloat(text if isinstance(value, str) else value)
     except ValueFormatError as error:
