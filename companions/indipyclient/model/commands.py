@@ -17,12 +17,11 @@ from indipydriver.protocol.values import file_format, format_timestamp, getfloat
 from ..errors import BadValue, NoSuchMember, NotWritable, WrongKind
 from .properties import Member, Property
 
-__all__ = ["LARGEST", "Blob", "Value", "command", "file_format", "press", "texts", "with_point"]
+__all__ = ["LARGEST", "Blob", "Value", "command", "file_format", "press", "texts", "with_colons", "with_point"]
 
 _COMMA: Final = re.compile(r"([^,.]*),(\d+)")
 _THOUSANDS: Final = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
 _APART: Final = re.compile(r"[-+]?\d+( +\d\d?){1,2}(\.\d*)?")
-"""12 30 15.5, but not 10 000."""
 LARGEST: Final = (Limits().blob - Limits().start_tag) // 4 * 3
 """Bytes of a file that a person may send as a BLOB: with more, servers end the connection."""
 
@@ -97,11 +96,8 @@ def _number(where: str, member: Member, value: Value) -> str:
     if isinstance(value, (bytes, Blob)):
         raise BadValue(f"{where} is a number, not bytes")
     text = value.strip() if isinstance(value, str) else ""
-    if " " in text:  # a blank separates in INDI, but drivers of libindi read "12 30" as 1230
-        if not _APART.fullmatch(text):
-            raise BadValue(f"{where}: {value!r} is not a number")
-        text = ":".join(text.split())
     try:
+        text = with_colons(text)
         number = getfloat(text if isinstance(value, str) else value)
     except ValueFormatError as error:
         raise BadValue(f"{where}: {error}") from None
@@ -126,6 +122,18 @@ def with_point(typed: str) -> str:
     """
     match = None if _THOUSANDS.fullmatch(typed) else _COMMA.fullmatch(typed)
     return f"{match[1]}.{match[2]}" if match else typed
+
+
+def with_colons(text: str) -> str:
+    """A number with colons for its blanks, which separate in INDI: drivers of libindi leave blanks out, and read "12 30"
+    as 1230.
+
+    Raises:
+        ValueFormatError: It is not a number, as "10 000", which could be ten or ten thousand.
+    """
+    if " " in text and not _APART.fullmatch(text):
+        raise ValueFormatError(f"{text!r} is not a number")
+    return re.sub(" +", ":", text)
 
 
 def press(prop: Property, name: str) -> dict[str, Value]:
