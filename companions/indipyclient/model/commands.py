@@ -125,8 +125,7 @@ def with_point(typed: str) -> str:
 
 
 def with_colons(text: str) -> str:
-    """A number with colons for its blanks, which separate in INDI: drivers of libindi leave blanks out, and read "12 30"
-    as 1230.
+    """A number with colons for its blanks, which separate in INDI; drivers of libindi leave them out: "12 30" is 1230.
 
     Raises:
         ValueFormatError: It is not a number, as "10 000", which could be ten or ten thousand.
