@@ -502,7 +502,7 @@
     if (by && by.matches(".switch")) data.set("to", by.getAttribute("aria-pressed") === "true" ? "Off" : "On");
     const isFile = form.enctype === "multipart/form-data", asked = isFile ? "" : new URLSearchParams(data).toString();
     const [before, when] = underWay.get(form) || [];
-    if (!isFile && (before === asked || form.querySelector(".go")) && clock() - when < 700) return; // a double click; later it may be lost, and is sent again
+    if ((before === asked || form.querySelector(".go")) && clock() - when < 700) return; // a double click; later it may be lost, and is sent again
     const mine = [asked, clock()];
     underWay.set(form, mine);
     if (!isFile) { data.set("n", nextNumber()); data.set("tab", sender); } // a weak link may deliver Off before On

@@ -172,6 +172,16 @@ async def test_a_double_click_that_is_answered_at_once_and_a_key_that_is_held_se
         await page.keyboard.press("Enter")
         await soon(lambda: got[-1] == ("ANY", {"C": "On"}))
         assert [dict(members) for _, members in got] == [{"N": "2"}, {"N": "3"}, {"T": "one"}, {"A": "On"}, {"C": "On"}]
+        await here.device(page, "Other")
+        for name in ("a.txt", "b.txt"):
+            upload = {"name": name, "mimeType": "text/plain", "buffer": name.encode()}
+            await prop(page, "Upload").locator("input[type=file]").set_input_files(upload)
+            await prop(page, "Upload").get_by_role("button", name="Send").focus()
+            for _ in range(2):
+                await page.keyboard.press("Enter")
+            await soon(lambda name=name: got[-1][1] == name.encode())
+            await said(page, "Upload", "Done.")
+        assert [each[1] for each in got[5:]] == [b"a.txt", b"b.txt"]
 
 
 @asynchronous
