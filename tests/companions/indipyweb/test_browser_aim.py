@@ -245,3 +245,25 @@ async def test_a_command_that_means_something_else_by_now_is_not_sent(tmp_path):
 async def drawn(page, label):
     while not await prop(page, label).count():
         await page.clock.run_for(50)
+
+
+@asynchronous
+async def test_a_double_click_deletes_one_file(tmp_path):
+    """The page had come anew when the second click came, with the next file, or Start, in the place of the first."""
+    folder = tmp_path / "blobs"
+    folder.mkdir()
+    for number in range(4):
+        (folder / f"{number}.dat").write_bytes(b"x")
+    async with desk(tmp_path, blobfolder=folder) as here:
+        page = await here.page("admin")
+        await page.add_init_script("Date.now = () => 1e12")  # all of it is within a moment
+        await page.goto(f"{here.url}/blobs")
+        delete = page.get_by_role("button", name="Delete")
+        box = await delete.first.bounding_box()
+        for left in (3, 3):
+            await page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+            await page.get_by_text(f"{left} files").wait_for()
+        await page.evaluate("Date.now = () => 1e12 + 1000")
+        await delete.first.click()
+        await page.get_by_text("2 files").wait_for()
+        assert len(list(folder.iterdir())) == 2
