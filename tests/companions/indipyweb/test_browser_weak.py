@@ -240,8 +240,10 @@ async def test_off_that_overtakes_on_is_the_last_word(tmp_path):
         await soon(lambda: len(passed) == 5)
         assert [dict(members) for _, members in here.site.driver.got[2:]] == [{"C": "Off"}]
         # Nor is one carried out twice that a browser has sent again.
-        answer = await page.request.post(f"{here.url}/set", data=passed[2], headers=FORM | {"origin": here.url})
-        assert answer.status == 409
+        for data, told in ((passed[2], "a later command has come"), (passed[3], "it has come already")):
+            answer = await page.request.post(f"{here.url}/set", data=data, headers=FORM | {"origin": here.url})
+            assert answer.status == 409
+            assert told in await answer.text()
         assert len(here.site.driver.got) == 3
 
 
