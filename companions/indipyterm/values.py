@@ -59,7 +59,7 @@ def hint(prop: Property, member: Member, text: str) -> Hint:
         return Hint(str(error), True)
     number, step = number_of(text), number_of(member.step)
     parts = [limits(member)]
-    if not _is_plain(text):  # a driver accepts any character between digits as a colon
+    if not _is_plain(text):
         parts.insert(0, f"= {number:.6g}")
     if math.isfinite(step) and step > 0:
         base = bounds[0] if bounds else 0.0

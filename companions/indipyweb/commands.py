@@ -159,7 +159,10 @@ class Commands:
         if not page or not number.isdecimal() or len(number) > 16:
             return
         key = (site.name, prop.device, session, page)
-        if int(number) <= self._newest.get(key, 0):
+        newest = self._newest.get(key, 0)
+        if int(number) == newest:  # the browser has lost its connection before the answer, and sends it again by itself
+            raise Denied(409, "Not sent again: it has come already.")
+        if int(number) < newest:
             raise Denied(409, "Not sent: a later command has come before it.")
         self._newest[key] = int(number)
         self._newest.move_to_end(key)

@@ -248,6 +248,7 @@ class EventStream:
                 "epoch": site.model.epoch,
                 "rev": since,
                 "reset": reset,
+                "behind": site.rev > since,  # what has changed comes next, and over a weak link later
                 "role": int(self._actor.role),
                 "at": loop.time(),
             }

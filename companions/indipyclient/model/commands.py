@@ -17,10 +17,11 @@ from indipydriver.protocol.values import file_format, format_timestamp, getfloat
 from ..errors import BadValue, NoSuchMember, NotWritable, WrongKind
 from .properties import Member, Property
 
-__all__ = ["LARGEST", "Blob", "Value", "command", "file_format", "press", "texts", "with_point"]
+__all__ = ["LARGEST", "Blob", "Value", "command", "file_format", "press", "texts", "with_colons", "with_point"]
 
 _COMMA: Final = re.compile(r"([^,.]*),(\d+)")
 _THOUSANDS: Final = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
+_APART: Final = re.compile(r"[-+]?\d+( +\d\d?){1,2}(\.\d*)?")
 LARGEST: Final = (Limits().blob - Limits().start_tag) // 4 * 3
 """Bytes of a file that a person may send as a BLOB: with more, servers end the connection."""
 
@@ -96,6 +97,7 @@ def _number(where: str, member: Member, value: Value) -> str:
         raise BadValue(f"{where} is a number, not bytes")
     text = value.strip() if isinstance(value, str) else ""
     try:
+        text = with_colons(text)
         number = getfloat(text if isinstance(value, str) else value)
     except ValueFormatError as error:
         raise BadValue(f"{where}: {error}") from None
@@ -120,6 +122,17 @@ def with_point(typed: str) -> str:
     """
     match = None if _THOUSANDS.fullmatch(typed) else _COMMA.fullmatch(typed)
     return f"{match[1]}.{match[2]}" if match else typed
+
+
+def with_colons(text: str) -> str:
+    """A number with colons for its blanks, which separate in INDI; drivers of libindi leave them out: "12 30" is 1230.
+
+    Raises:
+        ValueFormatError: It is not a number, as "10 000", which could be ten or ten thousand.
+    """
+    if " " in text and not _APART.fullmatch(text):
+        raise ValueFormatError(f"{text!r} is not a number")
+    return re.sub(" +", ":", text)
 
 
 def press(prop: Property, name: str) -> dict[str, Value]:

@@ -331,7 +331,7 @@
     on("hello", (hello) => {
       if (hello.reset || hello.epoch !== last.split(".")[0]) { renew(); return; }
       ahead = -Infinity; hear(hello.at);
-      reachable = caughtUp = true; showLink(hello.link); showAlerts(hello.alerts, true);
+      reachable = true; caughtUp = !hello.behind; showLink(hello.link); showAlerts(hello.alerts, true);
       for (const outcome of hello.done || []) {
         const told = document.querySelector("#p" + outcome.p + " .told.t-sent");
         if (told && told.dataset.c === String(outcome.id)) showOutcome(outcome);
@@ -343,6 +343,7 @@
       for (const id in delta.set) showProperty(id, delta.set[id]);
       for (const name in delta.dev || {}) showDevice(name, delta.dev[name]);
       if (delta.msg) showNotes(delta.msg);
+      if (!caughtUp) { caughtUp = true; guard(); }
     });
     on("alerts", (alerts) => showAlerts(alerts));
     on("link", showLink);
@@ -456,9 +457,11 @@
     const field = event.target;
     if (!field.matches(".set input")) return;
     if (field.value === was(field)) delete field.dataset.dirty; else field.dataset.dirty = "1";
+    isTyped(field);
   });
   document.addEventListener("keydown", (event) => {
     const field = event.target;
+    if (event.repeat && event.key === "Enter" && field.closest && field.closest(".set")) event.preventDefault(); // held, or let go of over a slow link
     if (!field.matches || !field.matches(".set .in input") || (event.key !== "ArrowUp" && event.key !== "ArrowDown")) return;
     const step = Number(field.dataset.step), shown = field.closest(".row").querySelector(".val");
     const now = Number(field.value || (shown && shown.title));
@@ -466,6 +469,7 @@
     event.preventDefault();
     field.value = String(Number((now + (event.key === "ArrowUp" ? step : -step)).toPrecision(12)));
     field.dataset.dirty = "1";
+    isTyped(field);
   });
   let sender = tab, number = 0; // the same for all pages of a tab
   const nextNumber = () => {
@@ -478,7 +482,8 @@
     } catch (e) { number = Math.max(number + 1, Date.now()); } // private windows
     return number;
   };
-  const underWay = new WeakMap(); // what each form has sent, until that is answered
+  const underWay = new WeakMap(); // what each form has sent, until that is answered, and when, until something is typed
+  const isTyped = (field) => { const sent = underWay.get(field.form); if (sent) sent[1] = -Infinity; };
   let clicked = null; // older tablets do not say with which button a form is sent
   document.addEventListener("click", (event) => { clicked = event.target.closest("form button"); }, true);
   document.addEventListener("submit", (event) => {
@@ -497,7 +502,7 @@
     if (by && by.matches(".switch")) data.set("to", by.getAttribute("aria-pressed") === "true" ? "Off" : "On");
     const isFile = form.enctype === "multipart/form-data", asked = isFile ? "" : new URLSearchParams(data).toString();
     const [before, when] = underWay.get(form) || [];
-    if (!isFile && before === asked && clock() - when < 700) return; // a double click; later it may be lost, and is sent again
+    if ((before === asked || form.querySelector(".go")) && clock() - when < 700) return; // a double click; later it may be lost, and is sent again
     const mine = [asked, clock()];
     underWay.set(form, mine);
     if (!isFile) { data.set("n", nextNumber()); data.set("tab", sender); } // a weak link may deliver Off before On
@@ -519,7 +524,7 @@
         }
       })
       .catch(() => { if (underWay.get(form) === mine) showOutcome({ p: id, state: "lost", text: "The web server did not answer: nobody knows whether it was sent." }); })
-      .finally(() => { if (underWay.get(form) === mine) underWay.set(form, []); });
+      .finally(() => { if (underWay.get(form) === mine) underWay.set(form, ["", mine[1]]); });
   });
 
   /* Images */

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from indipyclient.model.commands import with_point
+from indipyclient.model.commands import with_colons, with_point
 from indipydriver.protocol.values import file_format
 
 from .. import tools
@@ -48,7 +48,10 @@ def send_form(rconn: Any, server: RedisServer, device: str, name: str, form: For
     if kind == "SwitchVector":
         sent = _switches(rconn, server, device, name, attributes, form.fields, before)
     elif kind == "NumberVector":
-        fields = {element: with_point(text.strip()) for element, text in fields.items()}
+        try:
+            fields = {element: with_colons(with_point(text.strip())) for element, text in fields.items()}
+        except ValueError as error:
+            return f"{label}: {error}"
         problem = _range(rconn, server, device, name, fields)
         if problem:
             return problem

@@ -220,3 +220,27 @@ def test_a_blob_to_send_has_its_bytes_and_format():
 )
 def test_a_decimal_comma_is_a_point_where_it_means_nothing_else(typed, meant):
     assert with_point(typed) == meant
+
+
+@pytest.mark.parametrize(
+    ("typed", "sent"),
+    [
+        ("5 35 17.3", "5:35:17.3"),
+        (" 12  30 ", "12:30"),
+        ("-0 30 5", "-0:30:5"),
+        ("+5 6.25", "+5:6.25"),
+        ("5:35:17.3", "5:35:17.3"),
+        ("1e1", "1e1"),
+    ],
+)
+def test_a_number_is_sent_so_that_every_driver_reads_the_same(typed, sent):
+    """Drivers of libindi leave blanks out: to them "1 30" is 130, and a rotator went there."""
+    prop = prop_of(RA="1")
+    assert texts(prop, {"RA": typed}) == {"RA": sent}
+
+
+@pytest.mark.parametrize("typed", ["10 000", "1 234.5", "60 000 000", "5 -30", "5 30 15 2", "5 30:15", "1 .5"])
+def test_numbers_with_blanks_that_mean_something_else_to_others_are_not_sent(typed):
+    prop = prop_of(RA="1")
+    with pytest.raises(BadValue, match="is not a number"):
+        texts(prop, {"RA": typed})

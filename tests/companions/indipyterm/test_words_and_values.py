@@ -83,6 +83,7 @@ def number(value=7.5, **attributes):
         ("12", "0 .. 24", False),
         ("5:30", "= 5.5 0 .. 24", False),
         ("5 30 00", "= 5.5 0 .. 24", False),
+        ("10 000", "not a number", True),
         ("25", "max 24", True),
         ("-1", "min 0", True),
         ("-0:30", "min 0", True),

@@ -147,6 +147,40 @@ async def test_a_page_that_is_loaded_again_by_itself_is_new_to_everybody(tmp_pat
         assert here.errors == []
 
 
+HELD = """
+window.held = []; window.isHeld = false;
+const listen = EventSource.prototype.addEventListener;
+EventSource.prototype.addEventListener = function (name, handle) {
+  const late = (event) => { if (window.isHeld) window.held.push(() => handle(event)); else handle(event); };
+  listen.call(this, name, name === "delta" ? late : handle);
+};
+"""
+
+
+@asynchronous
+async def test_a_page_that_was_hidden_takes_nothing_while_the_changes_are_still_on_their_way(tmp_path):
+    """What greets it comes first; the rest is longer, and over a weak link it takes its time."""
+    async with desk(tmp_path) as here:
+        page, any_, first = await here.page("user"), here.site.driver.device["ANY"], here.site.web.first
+        await page.add_init_script(HELD)
+        await page.clock.install()
+        await here.device(page)
+        await soon(lambda: here.site.web.streams.total == 1)
+        await page.evaluate(HIDDEN, True)
+        await page.clock.run_for(6000)
+        await soon(lambda: here.site.web.streams.total == 0)
+        any_["A"] = "On"
+        await any_.send_setVector(state="Ok")
+        await soon(lambda: first.model.get(AWKWARD, "ANY").members["A"].on and first.rev == first.model.rev)
+        await page.evaluate("window.isHeld = true")
+        await page.evaluate(HIDDEN, False)
+        await poll(lambda: page.evaluate("window.held.length"))
+        assert await button(page, "Any", "A").is_disabled()
+        await page.evaluate("window.isHeld = false; window.held.forEach((go) => go())")
+        assert await button(page, "Any", "A").is_enabled()
+        assert await button(page, "Any", "A").get_attribute("aria-pressed") == "true"
+
+
 @asynchronous
 async def test_a_page_that_was_hidden_takes_nothing_before_it_has_caught_up(tmp_path):
     async with desk(tmp_path) as here:
@@ -211,3 +245,25 @@ async def test_a_command_that_means_something_else_by_now_is_not_sent(tmp_path):
 async def drawn(page, label):
     while not await prop(page, label).count():
         await page.clock.run_for(50)
+
+
+@asynchronous
+async def test_a_double_click_deletes_one_file(tmp_path):
+    """The page had come anew when the second click came, with the next file, or Start, in the place of the first."""
+    folder = tmp_path / "blobs"
+    folder.mkdir()
+    for number in range(4):
+        (folder / f"{number}.dat").write_bytes(b"x")
+    async with desk(tmp_path, blobfolder=folder) as here:
+        page = await here.page("admin")
+        await page.add_init_script("Date.now = () => 1e12")  # all of it is within a moment
+        await page.goto(f"{here.url}/blobs")
+        delete = page.get_by_role("button", name="Delete")
+        box = await delete.first.bounding_box()
+        for left in (3, 3):
+            await page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+            await page.get_by_text(f"{left} files").wait_for()
+        await page.evaluate("Date.now = () => 1e12 + 1000")
+        await delete.first.click()
+        await page.get_by_text("2 files").wait_for()
+        assert len(list(folder.iterdir())) == 2

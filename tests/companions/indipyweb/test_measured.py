@@ -60,7 +60,7 @@ async def test_a_large_frame_is_shown_soon_and_holds_up_nobody():
 async def test_pages_are_small_and_soon_there(tmp_path):
     async with website(tmp_path) as site, site.browser("admin") as browser:
         assets = 0
-        for name in ("panel.css", "panel.js", "icon.svg"):
+        for name in ("panel.css", "once.js", "panel.js", "icon.svg"):
             assets += len((await browser.get(f"/static/{name}")).content)
         worst = 0.0
         for path, query in (("/", {}), ("/device", {"d": AWKWARD})):

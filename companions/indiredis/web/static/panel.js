@@ -19,6 +19,9 @@
     } catch (error) { /* as above */ }
     form.elements.n.value = `${number} ${tab}`;  // a weak link may deliver Off before On
   });
+  document.addEventListener("keydown", (event) => {  // held, or let go of over a slow link
+    if (event.repeat && event.key === "Enter" && event.target.closest("form")) event.preventDefault();
+  });
   const url = document.body.dataset.changes;
   if (!url) return;
   let known = {tag: null, shape: document.body.dataset.shape};  // what the page was built from
