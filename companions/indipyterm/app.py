@@ -326,6 +326,11 @@ class IPyTerm(App[None]):
         if not task.cancelled() and (error := task.exception()) is not None:
             _LOGGER.error("a server was not closed properly", exc_info=error)
 
+    @property
+    def strokes(self) -> int:
+        """How often a finger has pressed a key or a button; a key that is held down is one stroke."""
+        return self.in_order.strokes
+
     def void_typing(self) -> None:
         """Drop keys that are typed without a pause, because they were for an editor that was not opened."""
         self.in_order.void()

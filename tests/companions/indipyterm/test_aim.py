@@ -799,3 +799,33 @@ async def test_enter_at_once_again_counts():
             await screen.burst("enter")
             await asyncio.sleep(0.1)
         assert members(await screen.sent("newSwitchVector")) == {"x": "On"}
+
+
+@asynchronous
+@pytest.mark.parametrize("key", ["space", "enter"])
+async def test_a_key_that_is_held_down_does_not_press_on_and_on(key):
+    """A relay would flap until the key is let go, and a button would be pressed thirty times a second."""
+    step = switch("D", "STEP", [("GO", "Step", "Off")], rule="AtMostOne")
+    async with terminal(step) as screen:
+
+        async def press(*times: float) -> None:
+            for time in times:
+                event = events.Key(key, " " if key == "space" else "\r")
+                event.time = time
+                event.set_sender(screen.app)
+                screen.app._driver.send_message(event)
+            await screen.settled()
+
+        async def is_sent() -> None:
+            assert members(await screen.sent("newSwitchVector")) == {"GO": "On"}
+            await screen.says(update("Switch", "D", "STEP", {"GO": "Off"}))
+
+        await press(10.0)
+        await is_sent()
+        await press(10.5)  # it begins to come again, or the person has pressed it twice
+        await is_sent()
+        await press(*(10.5 + number / 30 for number in range(1, 60)))
+        await screen.sees("let it go, and press again")
+        assert len([e for e in await screen.link.everything() if e.tag == "newSwitchVector"]) == 2
+        await press(12.7)
+        await is_sent()
