@@ -54,8 +54,8 @@ class _Files(Lines, can_focus=False):
         self.recount()
 
     def on_click(self, event: events.Click) -> None:
-        line = self.scroll_offset.y + event.y
-        if line >= len(self.entries):
+        line = self.line_of_click(event)
+        if line is None:
             return
         if line != self.at or not self.clicked:  # a double click on a folder must not act on what is in it
             self.at, self.clicked = line, True

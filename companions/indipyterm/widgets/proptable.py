@@ -405,7 +405,8 @@ class PropTable(Lines, can_focus=True):
     # Mouse, focus and size
 
     def on_click(self, event: events.Click) -> None:
-        found = self.sheet.find(self.scroll_offset.y + event.y, event.x)
+        line = self.line_of_click(event)
+        found = self.sheet.find(line, event.x) if line is not None else None
         if found is None:
             return
         before = self.browser.spot(self.sheet)

@@ -302,6 +302,10 @@ async def test_a_folder_that_is_opened_by_clicks(tmp_path, monkeypatch):
             await screen.settled()
         await screen.sees("../", "pixels")
         assert chooser._files.at == 1
+        await screen.pilot.click("#files", offset=(3, 1))
+        await screen.pilot.click("#files", offset=(3, 1), button=3)
+        await screen.settled()
+        assert screen.app.screen is chooser
         await screen.type("none")  # what is typed is for the field still
         await screen.press("enter")
         await screen.sees_no("pixels")

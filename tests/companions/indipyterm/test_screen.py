@@ -99,6 +99,32 @@ async def test_the_mouse():
         await screen.sees("Bad pixel map")
 
 
+@asynchronous
+async def test_only_a_click_of_the_left_button_presses_a_switch():
+    """Not a drag that ends there, with which people select a text, nor a button that pastes or opens a menu."""
+    async with terminal(TELESCOPE) as screen:
+        pilot = screen.pilot
+
+        async def drag(begin: tuple[int, int], end: tuple[int, int]) -> None:
+            await pilot._post_mouse_events([events.MouseMove, events.MouseDown], "#table", begin, button=1)
+            await pilot._post_mouse_events([events.MouseMove, events.MouseUp, events.Click], "#table", end, button=1)
+            await screen.settled()
+
+        await screen.go("Telescope", "TELESCOPE_TRACK_STATE", "TRACK_OFF")
+        table = screen.main.table
+        y, place = table.sheet.place_of(table.sheet.spot_of(("Telescope", "TELESCOPE_TRACK_STATE"), "TRACK_OFF"))
+        x = table.sheet.lines[y].places[place].x
+        await drag((4, 1), (x, y))
+        await drag((x, y - 1), (x, y))
+        await drag((x, y), (x + 5, y))
+        for button in (2, 3):
+            await pilot.click("#table", offset=(x, y), button=button)
+            await screen.settled()
+        assert not [e for e in await screen.link.everything() if e.tag.startswith("new")]
+        await drag((x, y), (x + 1, y))  # a hand is not quite still
+        assert members(await screen.sent("newSwitchVector")) == {"TRACK_ON": "Off", "TRACK_OFF": "On"}
+
+
 # Numbers
 
 
