@@ -101,7 +101,7 @@ class Lines(ScrollView):
         self._down = event.screen_offset
 
     def line_of_click(self, event: events.Click) -> int | None:
-        """The line of a click; None if there is none, of other buttons, and of a drag, with which people select text."""
+        """The line of a click; None of other buttons, and of a drag, with which people select text."""
         moved = event.screen_offset - self._down
         line = self.scroll_offset.y + event.y
         is_meant = event.button == 1 and not moved.y and abs(moved.x) <= 1
