@@ -161,6 +161,10 @@ class IPyTerm(App[None]):
         self._heed_no_signals()  # the next one ends it at once
         self.exit(return_code=128 + number)
 
+    def on_app_focus(self) -> None:
+        """The click that brings a window to the front is for nothing in it."""
+        self.main.table.came_to_front()
+
     async def on_event(self, event: Event) -> None:
         if not self.in_order.hold_back(event):
             await super().on_event(event)

@@ -280,6 +280,10 @@ class PropTable(Lines, can_focus=True):
         self._aimed = self.browser.spot(self.sheet)
         self.aim.led(self._now(), self._aimed[0][0] if self._aimed is not None else "", afar=afar)
 
+    def came_to_front(self) -> None:
+        """Note that the lines may be elsewhere than the user remembers."""
+        self.aim.shifted(self._now())
+
     def found_nothing(self) -> None:
         """See :meth:`Aim.missed`."""
         self.aim.missed(self._now())
@@ -407,10 +411,11 @@ class PropTable(Lines, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         line = self.line_of_click(event)
         found = self.sheet.find(line, event.x) if line is not None else None
-        if found is None:
+        if line is None or found is None:
             return
         before = self.browser.spot(self.sheet)
-        if self.browser.put(self.sheet, found) == before:
+        is_on_it = any(place.x <= event.x < place.x + place.width for place in self.sheet.lines[line].places)
+        if self.browser.put(self.sheet, found) == before and is_on_it:
             self.post_message(self.Activated())
         self.moved()
 

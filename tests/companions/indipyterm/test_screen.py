@@ -101,7 +101,8 @@ async def test_the_mouse():
 
 @asynchronous
 async def test_only_a_click_of_the_left_button_presses_a_switch():
-    """Not a drag that ends there, with which people select a text, nor a button that pastes or opens a menu."""
+    """Not a drag that ends there, with which people select a text, a button that pastes or opens a menu, a click beside
+    it, or the one that brings the window to the front."""
     async with terminal(TELESCOPE) as screen:
         pilot = screen.pilot
 
@@ -120,7 +121,20 @@ async def test_only_a_click_of_the_left_button_presses_a_switch():
         for button in (2, 3):
             await pilot.click("#table", offset=(x, y), button=button)
             await screen.settled()
+        await pilot.click("#table", offset=(x + 30, y))  # beside it
+        await screen.go("Telescope", "TELESCOPE_TRACK_STATE", "TRACK_ON")
+        await pilot.click("#table", offset=(x, y - 1))  # on the title
+        await screen.go("Telescope", "TELESCOPE_TRACK_STATE", "TRACK_OFF")
+        table.aim.settle = 0.3
+        later = table._now() + 100.0
+        table._now = lambda: later
+        screen.app.post_message(events.AppBlur())
+        screen.app.post_message(events.AppFocus())
+        await screen.settled()
+        await pilot.click("#table", offset=(x, y))  # which brings the window to the front
+        await screen.sees("the lines have just moved: look, and press again")
         assert not [e for e in await screen.link.everything() if e.tag.startswith("new")]
+        table._now = lambda: later + 1.0
         await drag((x, y), (x + 1, y))  # a hand is not quite still
         assert members(await screen.sent("newSwitchVector")) == {"TRACK_ON": "Off", "TRACK_OFF": "On"}
 
