@@ -381,6 +381,26 @@ async def test_whoever_opens_a_folder_does_not_send_what_is_in_it(tmp_path, monk
 
 
 @asynchronous
+async def test_enter_that_comes_twice_does_not_send_the_first_file(tmp_path, monkeypatch):
+    """Nobody has seen its name yet."""
+    folder = tmp_path / "flats"
+    folder.mkdir()
+    (folder / "pixels").write_text("x")
+    monkeypatch.chdir(folder)
+    async with terminal(CAMERA) as screen:
+        await screen.readable()
+        screen.main.table.aim.settle = 1000.0
+        now = screen.main.table._now() + 2000.0
+        screen.main.table._now = lambda: now
+        await screen.burst("enter", "enter")
+        await screen.sees("pixels", "read this first")
+        chooser = screen.app.screen
+        chooser._settle = 0.0
+        await screen.press("enter")
+        assert (await screen.sent("newBLOBVector"))[0].get("size") == "1"
+
+
+@asynchronous
 async def test_whoever_quits_now_does_not_wait_for_a_file(tmp_path, monkeypatch):
     (tmp_path / "pixels").write_bytes(bytes(8_000_000))
     for name in ("LAST_BYTES", "LEAVING"):
