@@ -8,6 +8,7 @@ pytest.importorskip("textual", reason="the terminal client needs the extra term"
 
 from textual import events
 
+from indipyclient import TimedOut
 from indipyterm import settings as files
 from indipyterm.settings import Settings
 from tests.support import asynchronous, eventually, free_port
@@ -820,6 +821,23 @@ async def test_the_filter():
         await asyncio.sleep(1.1)
         await screen.says(update(*MOUNT, state="Ok"))
         await screen.sees("0 properties of all devices")
+
+
+@pytest.mark.parametrize("sent", [True, False])
+@asynchronous
+async def test_what_could_not_be_sent_in_time_is_still_there(sent):
+    """Behind a command that waits for a large file, for example."""
+    place = ("Telescope", "GEOGRAPHIC_COORD")
+    async with terminal(TELESCOPE) as screen:
+
+        async def set_in_vain(*_, **__):
+            raise TimedOut("Telescope.GEOGRAPHIC_COORD: in vain", sent=sent)
+
+        screen.session.client.set = set_in_vain
+        await screen.go(*place, "LAT")
+        await screen.press("enter", "ctrl+u", "3", "ctrl+s")
+        await screen.sees("no answer: in vain" if sent else "not sent: in vain")
+        assert screen.session.edits.of(place) == ({} if sent else {"LAT": "3"})
 
 
 @pytest.mark.parametrize("turn", ["table", "devices", "shift+tab", "alt+2"])
