@@ -335,6 +335,11 @@ class IPyTerm(App[None]):
         """How often a finger has pressed a key or a button; a key that is held down is one stroke."""
         return self.in_order.strokes
 
+    @property
+    def lateness(self) -> float:
+        """Seconds since the present key was pressed, which has waited for earlier ones."""
+        return self.in_order.lateness
+
     def void_typing(self) -> None:
         """Drop keys that are typed without a pause, because they were for an editor that was not opened."""
         self.in_order.void()

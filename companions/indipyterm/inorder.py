@@ -12,6 +12,7 @@ from typing import Any, Final
 from textual import events
 from textual.app import App, ScreenStackError
 from textual.command import CommandPalette
+from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.worker import Worker, WorkerError
 
@@ -61,6 +62,11 @@ class InOrder:
         """Drop keys that follow without a pause, because what the present key should have opened did not appear."""
         first = self._passing[0] if self._passing else None
         self._void = first.key if isinstance(first, events.Key) else ""
+
+    @property
+    def lateness(self) -> float:
+        """Seconds since the present key was pressed, which has waited for earlier ones."""
+        return max(Message().time - self._passing[0].time, 0.0) if self._passing else 0.0
 
     @property
     def idle(self) -> bool:

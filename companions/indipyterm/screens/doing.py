@@ -72,7 +72,7 @@ class Doing(_Base):
             self.say(TYPING, bad=True)
             return None
         found = self._here()
-        why = self.table.why_not() if found is not None else ""
+        why = self.table.why_not(self.terminal.lateness) if found is not None else ""
         if why:
             self.say(why, bad=True)
             return None

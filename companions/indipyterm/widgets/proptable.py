@@ -288,15 +288,15 @@ class PropTable(Lines, can_focus=True):
         """See :meth:`Aim.missed`."""
         self.aim.missed(self._now())
 
-    def why_not(self) -> str:
-        """Why a key must not act on the row under the cursor; "" if it may."""
+    def why_not(self, lateness: float = 0.0) -> str:
+        """Why a key that was pressed so many seconds ago must not act on the row under the cursor; "" if it may."""
         spot, current = self.browser.spot(self.sheet), self.current()
         if spot is None or current is None:
             return "there is nothing here"
         if self.cursor_line() not in self.in_sight():
             self._follow_cursor()
             return "the cursor was out of sight: look, and press again"
-        return self._note_told(self.aim.why_not(spot, meaning_of(*current), self._now()))
+        return self._note_told(self.aim.why_not(spot, meaning_of(*current), self._now() - lateness))
 
     @property
     def can_be_read(self) -> bool:
