@@ -161,6 +161,10 @@ class IPyTerm(App[None]):
         self._heed_no_signals()  # the next one ends it at once
         self.exit(return_code=128 + number)
 
+    def on_app_focus(self) -> None:
+        """The click that brings a window to the front is for nothing in it."""
+        self.main.table.came_to_front()
+
     async def on_event(self, event: Event) -> None:
         if not self.in_order.hold_back(event):
             await super().on_event(event)
@@ -325,6 +329,16 @@ class IPyTerm(App[None]):
         self._ending.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             _LOGGER.error("a server was not closed properly", exc_info=error)
+
+    @property
+    def strokes(self) -> int:
+        """How often a finger has pressed a key or a button; a key that is held down is one stroke."""
+        return self.in_order.strokes
+
+    @property
+    def lateness(self) -> float:
+        """Seconds since the present key was pressed, which has waited for earlier ones."""
+        return self.in_order.lateness
 
     def void_typing(self) -> None:
         """Drop keys that are typed without a pause, because they were for an editor that was not opened."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Container, Sequence
 from typing import Any, Final
 
 from textual import events
 from textual.app import App, ScreenStackError
 from textual.command import CommandPalette
+from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.worker import Worker, WorkerError
 
@@ -23,6 +25,8 @@ AT_ONCE: Final = 20
 """Keys that move the cursor and need not wait for each other."""
 URGED: Final = 2
 """How often an abort key may be part of a text; once more, and it is meant."""
+HELD: Final = 0.12
+"""Seconds within which no finger presses a key again, but one that is held down comes again."""
 PAUSE: Final = 0.5
 """Seconds without a key after which the user has looked at the screen."""
 _LOGGER = logging.getLogger(__name__)
@@ -37,6 +41,9 @@ class InOrder:
     Args:
         app: The application that gets the keys.
         urgent: Abort keys, which are dropped only if they are part of a text.
+
+    Attributes:
+        strokes: How often a finger has pressed a key or a button; a key that is held down is one stroke.
     """
 
     def __init__(self, app: App[Any], urgent: Container[str] = ()) -> None:
@@ -48,12 +55,18 @@ class InOrder:
         self._urgent = urgent
         self._void = ""
         self._dropped: list[str] = []
-        self._last = 0.0
+        self._latest: events.Event | None = None
+        self.strokes = 0
 
     def void(self) -> None:
         """Drop keys that follow without a pause, because what the present key should have opened did not appear."""
         first = self._passing[0] if self._passing else None
         self._void = first.key if isinstance(first, events.Key) else ""
+
+    @property
+    def lateness(self) -> float:
+        """Seconds since the present key was pressed, which has waited for earlier ones."""
+        return max(Message().time - self._passing[0].time, 0.0) if self._passing else 0.0
 
     @property
     def idle(self) -> bool:
@@ -83,7 +96,11 @@ class InOrder:
         while True:
             event = self._next or await self._waiting.get()
             self._next = None
-            if self._drop_if_void(event):
+            before, self._latest = self._latest, event
+            pause = event.time - before.time if before is not None else math.inf
+            if pause >= HELD or not isinstance(event, events.Key) or event.key != getattr(before, "key", None):
+                self.strokes += 1
+            if self._drop_if_void(event, pause):
                 continue
             try:
                 await self._pass(event)
@@ -112,7 +129,7 @@ class InOrder:
             if not isinstance(following, events.Key) or following.key != getattr(event, "key", None):
                 self._next = following
                 break
-            self._last = following.time
+            self._latest = following
             found.append(following)
         return found
 
@@ -120,13 +137,12 @@ class InOrder:
         moves: Callable[[str], bool] | None = getattr(self._app.focused, "moves", None)
         return isinstance(event, events.Key) and moves is not None and moves(event.key)
 
-    def _drop_if_void(self, event: events.Event) -> bool:
-        before, self._last = self._last, event.time
+    def _drop_if_void(self, event: events.Event, pause: float) -> bool:
         again = "" if self._dropped else self._void  # after something else it ends what was typed
         typed = isinstance(event, events.Paste) or (
             isinstance(event, events.Key) and event.key not in ("escape", again)
         )
-        if not typed or event.time - before >= PAUSE:
+        if not typed or pause >= PAUSE:
             self._void = ""
         if not self._void:
             self._dropped.clear()

@@ -363,14 +363,14 @@ class Session:
             outcome = await self.client.set(*key, values, confirm=Confirm.SETTLED, who="indipyterm")
         except Refused as error:
             told = Told(Fate.REFUSED, error.message or "the device answered with Alert", loop.time())
-        except TimedOut as error:
-            told = Told(Fate.NO_ANSWER, _without_names(str(error), key), loop.time())
         except (LinkLost, PropertyGone) as error:
             told = Told(Fate.UNKNOWN, f"sent, and nobody knows whether it was carried out: {error}", loop.time())
-        except (ClientError, ValueError) as error:  # nothing was sent
-            if edited:
+        except (ClientError, ValueError) as error:
+            sent = isinstance(error, TimedOut) and error.sent  # not if it has only waited for an earlier command
+            if edited and not sent:
                 self.edits.put_back(key, values)
-            told = Told(Fate.NOT_SENT, _without_names(str(error), key), loop.time())
+            fate = Fate.NO_ANSWER if sent else Fate.NOT_SENT
+            told = Told(fate, _without_names(str(error), key), loop.time())
         except Exception as error:
             _LOGGER.exception("a command failed")
             told = Told(Fate.UNKNOWN, f"{type(error).__name__}: {error}", loop.time())

@@ -40,6 +40,14 @@ class Terminal(Protocol):
     def workspace(self) -> Workspace | None:
         """The server that is shown."""
 
+    @property
+    def strokes(self) -> int:
+        """How often a finger has pressed a key or a button; a key that is held down is one stroke."""
+
+    @property
+    def lateness(self) -> float:
+        """Seconds since the present key was pressed, which has waited for earlier ones."""
+
     def void_typing(self) -> None:
         """Drop keys that are typed without a pause, because they were for an editor that was not opened."""
 

@@ -42,8 +42,8 @@ class _Recent(Lines, can_focus=False):
         self.recount()
 
     def on_click(self, event: events.Click) -> None:
-        line = self.scroll_offset.y + event.y
-        if line < len(self.names):
+        line = self.line_of_click(event)
+        if line is not None:
             self.screen.dismiss(self.names[line])
 
 

@@ -48,6 +48,7 @@ class Doing(_Base):
         pane: TablePane
         keys: KeyBar
         _aborting: tuple[float, str, Session, Order] | None
+        _pressed_with: int
 
         @property
         def terminal(self) -> Terminal: ...
@@ -71,7 +72,7 @@ class Doing(_Base):
             self.say(TYPING, bad=True)
             return None
         found = self._here()
-        why = self.table.why_not() if found is not None else ""
+        why = self.table.why_not(self.terminal.lateness) if found is not None else ""
         if why:
             self.say(why, bad=True)
             return None
@@ -151,9 +152,14 @@ class Doing(_Base):
         if not prop.writable:
             self.say(f"{prop.label}: read-only")
             return
+        stroke = self.terminal.strokes
+        if self._pressed_with == stroke:  # it would go On and Off until the key is let go, or be a step again and again
+            self.say("a key that is held down presses no more: let it go, and press again")
+            return
         order = press_of(prop, member.name)
 
         def press() -> None:
+            self._pressed_with = stroke
             self._tell(session.carry_out(order))
 
         device = session.client.devices.get(prop.device)

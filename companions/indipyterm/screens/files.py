@@ -54,8 +54,8 @@ class _Files(Lines, can_focus=False):
         self.recount()
 
     def on_click(self, event: events.Click) -> None:
-        line = self.scroll_offset.y + event.y
-        if line >= len(self.entries):
+        line = self.line_of_click(event)
+        if line is None:
             return
         if line != self.at or not self.clicked:  # a double click on a folder must not act on what is in it
             self.at, self.clicked = line, True
@@ -85,7 +85,7 @@ class FileChooser(Dialog[Path]):
     def __init__(self, folder: Path, title: str, settle: float = 0.0) -> None:
         super().__init__()
         self.folder = folder
-        self._settle, self._opened = settle, -math.inf
+        self._settle, self._opened = settle, math.inf
         self._title = title
         self._files = _Files()
         self._hidden = False
@@ -103,6 +103,10 @@ class FileChooser(Dialog[Path]):
 
     def on_mount(self) -> None:
         self._load("")
+        self.call_after_refresh(self._note_shown)
+
+    def _note_shown(self) -> None:
+        self._opened = asyncio.get_running_loop().time()
 
     def on_resize(self, event: events.Resize) -> None:
         rows = event.size.height  # with the lines around the files; the chosen one must be visible
@@ -183,7 +187,7 @@ class FileChooser(Dialog[Path]):
 
     def _enter(self, path: Path) -> None:
         self.folder = path.resolve()
-        self._opened = asyncio.get_running_loop().time()
+        self._note_shown()
         field = self.query_one("#name", Field)
         if field.value:
             field.value = ""

@@ -103,6 +103,7 @@ class MainScreen(Doing, Screen[None]):
         self._link: tuple[Session, bool, int] | None = None
         self._quiet: Timer | None = None
         self._aborting: tuple[float, str, Session, Order] | None = None
+        self._pressed_with = -1
 
     @property
     def terminal(self) -> Terminal:

@@ -138,8 +138,8 @@ class DeviceList(Lines, can_focus=True):
         self.post_message(self.Entered())
 
     def on_click(self, event: events.Click) -> None:
-        line = self.scroll_offset.y + event.y
-        if line < len(self.names):
+        line = self.line_of_click(event)
+        if line is not None:
             self._turn(line)
 
     def on_focus(self) -> None:

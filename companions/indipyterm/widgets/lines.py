@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rich.segment import Segment
 from rich.style import Style
-from textual.geometry import Size
+from textual import events
+from textual.geometry import Offset, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
@@ -64,6 +65,7 @@ class Lines(ScrollView):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._painted: dict[int, list[Piece]] = {}
+        self._down = Offset()
 
     def count(self) -> int:
         """How many lines there are."""
@@ -94,6 +96,16 @@ class Lines(ScrollView):
         """The visible lines."""
         top = self.scroll_offset.y
         return range(top, min(top + self.size.height, self.count()))
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        self._down = event.screen_offset
+
+    def line_of_click(self, event: events.Click) -> int | None:
+        """The line of a click; None of other buttons, and of a drag, with which people select text."""
+        moved = event.screen_offset - self._down
+        line = self.scroll_offset.y + event.y
+        is_meant = event.button == 1 and not moved.y and abs(moved.x) <= 1
+        return line if is_meant and line < self.count() else None
 
     def redraw(self, first: int, last: int) -> None:
         """Redraw these lines, excluding the last, if they are visible and have changed."""

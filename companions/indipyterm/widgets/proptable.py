@@ -280,19 +280,23 @@ class PropTable(Lines, can_focus=True):
         self._aimed = self.browser.spot(self.sheet)
         self.aim.led(self._now(), self._aimed[0][0] if self._aimed is not None else "", afar=afar)
 
+    def came_to_front(self) -> None:
+        """Note that the lines may be elsewhere than the user remembers."""
+        self.aim.shifted(self._now())
+
     def found_nothing(self) -> None:
         """See :meth:`Aim.missed`."""
         self.aim.missed(self._now())
 
-    def why_not(self) -> str:
-        """Why a key must not act on the row under the cursor; "" if it may."""
+    def why_not(self, lateness: float = 0.0) -> str:
+        """Why a key that was pressed so many seconds ago must not act on the row under the cursor; "" if it may."""
         spot, current = self.browser.spot(self.sheet), self.current()
         if spot is None or current is None:
             return "there is nothing here"
         if self.cursor_line() not in self.in_sight():
             self._follow_cursor()
             return "the cursor was out of sight: look, and press again"
-        return self._note_told(self.aim.why_not(spot, meaning_of(*current), self._now()))
+        return self._note_told(self.aim.why_not(spot, meaning_of(*current), self._now() - lateness))
 
     @property
     def can_be_read(self) -> bool:
@@ -405,11 +409,13 @@ class PropTable(Lines, can_focus=True):
     # Mouse, focus and size
 
     def on_click(self, event: events.Click) -> None:
-        found = self.sheet.find(self.scroll_offset.y + event.y, event.x)
-        if found is None:
+        line = self.line_of_click(event)
+        found = self.sheet.find(line, event.x) if line is not None else None
+        if line is None or found is None:
             return
         before = self.browser.spot(self.sheet)
-        if self.browser.put(self.sheet, found) == before:
+        is_on_it = any(place.x <= event.x < place.x + place.width for place in self.sheet.lines[line].places)
+        if self.browser.put(self.sheet, found) == before and is_on_it:
             self.post_message(self.Activated())
         self.moved()
 

@@ -799,3 +799,50 @@ async def test_enter_at_once_again_counts():
             await screen.burst("enter")
             await asyncio.sleep(0.1)
         assert members(await screen.sent("newSwitchVector")) == {"x": "On"}
+
+
+@asynchronous
+@pytest.mark.parametrize("key", ["space", "enter"])
+async def test_a_key_that_is_held_down_does_not_press_on_and_on(key):
+    """A relay would flap until the key is let go, and a button would be pressed thirty times a second."""
+    step = switch("D", "STEP", [("GO", "Step", "Off")], rule="AtMostOne")
+    async with terminal(step) as screen:
+        begin = events.Key(key, None).time
+
+        async def press(*times: float) -> None:
+            for time in times:
+                event = events.Key(key, " " if key == "space" else "\r")
+                event.time = begin + time
+                event.set_sender(screen.app)
+                screen.app._driver.send_message(event)
+            await screen.settled()
+
+        async def is_sent() -> None:
+            assert members(await screen.sent("newSwitchVector")) == {"GO": "On"}
+            await screen.says(update("Switch", "D", "STEP", {"GO": "Off"}))
+
+        await press(10.0)
+        await is_sent()
+        await press(10.5)  # it begins to come again, or the person has pressed it twice
+        await is_sent()
+        await press(*(10.5 + number / 30 for number in range(1, 60)))
+        await screen.sees("let it go, and press again")
+        assert len([e for e in await screen.link.everything() if e.tag == "newSwitchVector"]) == 2
+        await press(12.7)
+        await is_sent()
+
+
+@asynchronous
+async def test_a_key_that_has_waited_acts_on_what_was_there_when_it_was_pressed():
+    """On a slow machine, behind earlier keys: the line has come since."""
+    async with terminal(switch("D", "PARK", [("PARK", "Park", "Off")], rule="AtMostOne")) as screen:
+        screen.main.table.aim.settle = 0.3
+        await screen.readable()
+        event = events.Key("space", " ")
+        event.time -= 100.0
+        event.set_sender(screen.app)
+        screen.app._driver.send_message(event)
+        await screen.sees("only just appeared")
+        await screen.press("space")
+        assert members(await screen.sent("newSwitchVector")) == {"PARK": "On"}
+        assert await commands(screen) == [("D", "PARK")]

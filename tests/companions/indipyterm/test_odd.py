@@ -302,6 +302,10 @@ async def test_a_folder_that_is_opened_by_clicks(tmp_path, monkeypatch):
             await screen.settled()
         await screen.sees("../", "pixels")
         assert chooser._files.at == 1
+        await screen.pilot.click("#files", offset=(3, 1))
+        await screen.pilot.click("#files", offset=(3, 1), button=3)
+        await screen.settled()
+        assert screen.app.screen is chooser
         await screen.type("none")  # what is typed is for the field still
         await screen.press("enter")
         await screen.sees_no("pixels")
@@ -371,6 +375,26 @@ async def test_whoever_opens_a_folder_does_not_send_what_is_in_it(tmp_path, monk
         await screen.press("enter")
         await screen.sees("read this first")
         assert screen.app.screen is chooser
+        chooser._settle = 0.0
+        await screen.press("enter")
+        assert (await screen.sent("newBLOBVector"))[0].get("size") == "1"
+
+
+@asynchronous
+async def test_enter_that_comes_twice_does_not_send_the_first_file(tmp_path, monkeypatch):
+    """Nobody has seen its name yet."""
+    folder = tmp_path / "flats"
+    folder.mkdir()
+    (folder / "pixels").write_text("x")
+    monkeypatch.chdir(folder)
+    async with terminal(CAMERA) as screen:
+        await screen.readable()
+        screen.main.table.aim.settle = 1000.0
+        now = screen.main.table._now() + 2000.0
+        screen.main.table._now = lambda: now
+        await screen.burst("enter", "enter")
+        await screen.sees("pixels", "read this first")
+        chooser = screen.app.screen
         chooser._settle = 0.0
         await screen.press("enter")
         assert (await screen.sent("newBLOBVector"))[0].get("size") == "1"

@@ -8,6 +8,7 @@ pytest.importorskip("textual", reason="the terminal client needs the extra term"
 
 from textual import events
 
+from indipyclient import TimedOut
 from indipyterm import settings as files
 from indipyterm.settings import Settings
 from tests.support import asynchronous, eventually, free_port
@@ -97,6 +98,46 @@ async def test_the_mouse():
         await screen.press("escape")
         await screen.pilot.click("#groups", offset=(screen.line_of("0 All").index("2 Image") - 21, 0))
         await screen.sees("Bad pixel map")
+
+
+@asynchronous
+async def test_only_a_click_of_the_left_button_presses_a_switch():
+    """Not a drag that ends there, with which people select a text, a button that pastes or opens a menu, a click beside
+    it, or the one that brings the window to the front."""
+    async with terminal(TELESCOPE) as screen:
+        pilot = screen.pilot
+
+        async def drag(begin: tuple[int, int], end: tuple[int, int]) -> None:
+            await pilot._post_mouse_events([events.MouseMove, events.MouseDown], "#table", begin, button=1)
+            await pilot._post_mouse_events([events.MouseMove, events.MouseUp, events.Click], "#table", end, button=1)
+            await screen.settled()
+
+        await screen.go("Telescope", "TELESCOPE_TRACK_STATE", "TRACK_OFF")
+        table = screen.main.table
+        y, place = table.sheet.place_of(table.sheet.spot_of(("Telescope", "TELESCOPE_TRACK_STATE"), "TRACK_OFF"))
+        x = table.sheet.lines[y].places[place].x
+        await drag((4, 1), (x, y))
+        await drag((x, y - 1), (x, y))
+        await drag((x, y), (x + 5, y))
+        for button in (2, 3):
+            await pilot.click("#table", offset=(x, y), button=button)
+            await screen.settled()
+        await pilot.click("#table", offset=(x + 30, y))  # beside it
+        await screen.go("Telescope", "TELESCOPE_TRACK_STATE", "TRACK_ON")
+        await pilot.click("#table", offset=(x, y - 1))  # on the title
+        await screen.go("Telescope", "TELESCOPE_TRACK_STATE", "TRACK_OFF")
+        table.aim.settle = 0.3
+        later = table._now() + 100.0
+        table._now = lambda: later
+        screen.app.post_message(events.AppBlur())
+        screen.app.post_message(events.AppFocus())
+        await screen.settled()
+        await pilot.click("#table", offset=(x, y))  # which brings the window to the front
+        await screen.sees("the lines have just moved: look, and press again")
+        assert not [e for e in await screen.link.everything() if e.tag.startswith("new")]
+        table._now = lambda: later + 1.0
+        await drag((x, y), (x + 1, y))  # a hand is not quite still
+        assert members(await screen.sent("newSwitchVector")) == {"TRACK_ON": "Off", "TRACK_OFF": "On"}
 
 
 # Numbers
@@ -780,6 +821,23 @@ async def test_the_filter():
         await asyncio.sleep(1.1)
         await screen.says(update(*MOUNT, state="Ok"))
         await screen.sees("0 properties of all devices")
+
+
+@pytest.mark.parametrize("sent", [True, False])
+@asynchronous
+async def test_what_could_not_be_sent_in_time_is_still_there(sent):
+    """Behind a command that waits for a large file, for example."""
+    place = ("Telescope", "GEOGRAPHIC_COORD")
+    async with terminal(TELESCOPE) as screen:
+
+        async def set_in_vain(*_, **__):
+            raise TimedOut("Telescope.GEOGRAPHIC_COORD: in vain", sent=sent)
+
+        screen.session.client.set = set_in_vain
+        await screen.go(*place, "LAT")
+        await screen.press("enter", "ctrl+u", "3", "ctrl+s")
+        await screen.sees("no answer: in vain" if sent else "not sent: in vain")
+        assert screen.session.edits.of(place) == ({} if sent else {"LAT": "3"})
 
 
 @pytest.mark.parametrize("turn", ["table", "devices", "shift+tab", "alt+2"])
