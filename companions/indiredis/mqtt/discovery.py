@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Container, Mapping
 from typing import Any, Final
@@ -29,6 +30,8 @@ UNITS: Final = {
     "FOCUS_TEMPERATURE": ("°C", "temperature"),
     "CCD_EXPOSURE": ("s", "duration"),
 }
+COUNTED_DOWN: Final = ("CCD_EXPOSURE", "GUIDER_EXPOSURE")
+"""Properties of INDI that go down to 0, which is less than their least value."""
 _ON_OFF: Final = (("CONNECT", "DISCONNECT"), ("ENABLED", "DISABLED"), ("INDI_ENABLED", "INDI_DISABLED"))
 _DIAGNOSTIC: Final = ("info", "diagnostic")
 _CONFIG: Final = ("option", "setting", "config")
@@ -113,8 +116,15 @@ def _common(tree: Tree, device: Device, prop: Property, key: str, platform: str)
     return found
 
 
-def _value(member: str, tail: str = "") -> str:
-    return "{{ value_json.v[" + _literal(member) + "]" + tail + " }}"
+def _value(member: str, tail: str = "", none: str = "None") -> str:
+    """A template for a value; `none` is for the empty message that deletes a property."""
+    return "{{ value_json.v[" + _literal(member) + "]" + tail + " if value_json is defined else " + none + " }}"
+
+
+def _value_within(member: str, low: float, high: float) -> str:
+    """A template for a number: Home Assistant would go on showing the one before in place of one out of range."""
+    within = f"v if v is number and {low!r} <= v <= {high!r} else None"
+    return "{% set v = value_json.v[" + _literal(member) + "] if value_json is defined %}{{ " + within + " }}"
 
 
 def _literal(value: Any) -> str:
@@ -133,7 +143,7 @@ def _components(tree: Tree, prop: Property) -> dict[str, dict[str, Any]]:
         if prop.kind is VectorKind.NUMBER:
             found[key] = _number(tree, prop, member) | {"name": name, "state_topic": at}
         elif prop.kind is VectorKind.TEXT:
-            template = _value(member.name, f"[:{LONGEST}]")  # it refuses longer states
+            template = _value(member.name, f"[:{LONGEST}]", "''")  # it refuses longer states
             one: dict[str, Any] = {"name": name, "state_topic": at, "value_template": template}
             if prop.perm is Permission.READ_ONLY:
                 found[key] = one | {"p": "sensor"}
@@ -158,10 +168,14 @@ def _number(tree: Tree, prop: Property, member: Member) -> dict[str, Any]:
             found["suggested_display_precision"] = min(int(digits[1]), 9)
         return found
     low, high = member.range or (-WIDE, WIDE)
+    for value in (member.number, 0.0 if prop.name in COUNTED_DOWN else math.nan):
+        if math.isfinite(value):
+            low, high = min(low, value), max(high, value)
     step = Member("", "", member.step).number
     if not step >= 0.001:  # the smallest value
         step = 0.001
     found |= {"p": "number", "min": low, "max": high, "step": step, "mode": "box"}
+    found["value_template"] = _value_within(member.name, low, high)
     return found | {"command_topic": tree.set(*prop.key, member.name)}
 
 
@@ -239,8 +253,9 @@ def _select(prop: Property) -> dict[str, Any]:
         "name": prop.label,
         "options": list(commands),
         "value_template": (
-            "{% set m = " + _literal(by_name) + " %}{% for k, v in value_json.v.items() if v %}"
-            "{% if loop.first %}{{ m[k] }}{% endif %}{% else %}" + none + "{% endfor %}"
+            "{% set m = " + _literal(by_name) + " %}{% if value_json is defined %}"
+            "{% for k, v in value_json.v.items() if v %}{% if loop.first %}{{ m[k] }}{% endif %}"
+            "{% else %}" + none + "{% endfor %}{% endif %}"
         ),
         "command_template": "{% set m = " + _literal(commands) + " %}{{ m[value] | to_json }}",
     }

@@ -82,6 +82,7 @@ class TreeBridge:
         self._forget = False  # everything must be published anew
         self._announced = -1.0
         self._unsettled = math.inf  # since when there has been something to tell it
+        self._again: dict[str, float] = {}  # devices it has a new configuration of, and when it needs their values
         self._made: dict[Key, tuple[int, bytes, bytes]] = {}  # of each property: its number, and its payloads
         self._left: set[str] = set()  # retained topics of an earlier run
         self._since = 0.0
@@ -117,7 +118,7 @@ class TreeBridge:
             woken = asyncio.create_task(self._wake.wait())
             try:
                 while True:
-                    soon = self._left or (self._ha and self._announced != self._model.defined_at)
+                    soon = self._left or self._again or (self._ha and self._announced != self._model.defined_at)
                     await asyncio.wait(
                         [following, woken], timeout=QUIET if soon else None, return_when=asyncio.FIRST_COMPLETED
                     )
@@ -160,7 +161,7 @@ class TreeBridge:
                 wanted[self._topics.value(*prop.key)] = made[2]
         if len(self._made) > 2 * len(self._model):
             self._made.clear()
-        settled = True
+        settled, configs = True, dict[str, str]()
         if self._ha:
             now, defined = asyncio.get_running_loop().time(), self._model.defined_at
             if self._announced != defined and self._unsettled == math.inf:
@@ -170,10 +171,12 @@ class TreeBridge:
             if settled:
                 self._unsettled = math.inf
             devices = self._model.site().devices
+            self._forget_values(devices, now)
             for gone in self._configs.keys() - devices.keys():
                 del self._configs[gone], self._components[gone]
             for device in devices.values():
                 at = discovery.topic(self._topics.own, device.name)
+                configs[at] = device.name
                 if settled:
                     wanted[at] = self._config(device)
                 elif at in self._published:
@@ -188,7 +191,16 @@ class TreeBridge:
         for topic, payload in wanted.items():
             if self._published.get(topic) != payload:
                 await self._tell(topic, payload)
+                if topic in configs:
+                    self._again[configs[topic]] = asyncio.get_running_loop().time() + QUIET
                 self._published[topic] = payload  # even if it is too large; a new connection gets everything anew
+
+    def _forget_values(self, devices: Mapping[str, Device], now: float) -> None:
+        """Have values published again that Home Assistant has read by the configuration before, or refused by it."""
+        for name in [name for name, when in self._again.items() if when <= now]:
+            del self._again[name]
+            for prop in devices[name].properties.values() if name in devices else ():
+                self._published.pop(self._topics.value(*prop.key), None)
 
     async def _tell(self, topic: str, payload: bytes) -> None:
         if topic == self._topics.status:

@@ -544,6 +544,68 @@ def test_templates_find_members_whatever_their_names_are():
         assert template.render(value_json=json.loads(json.dumps({"v": {name: 5.5}}))) == "5.5"
 
 
+@asynchronous
+async def test_home_assistant_shows_no_value_of_before_in_place_of_one_that_it_refuses():
+    """It ignores numbers out of range; an exposure counts down to 0, which most cameras have below their least one."""
+    jinja2 = pytest.importorskip("jinja2")
+    numbers = [("POS", 100, 0, 1000), ("CCD_EXPOSURE", 1, 0.01, 3600), ("INFO", 0, 10, 100)]
+    async with scripted() as server, Client("127.0.0.1", server.port) as client:
+        await server.client(
+            *(
+                f"<defNumberVector device='Odd' name='{name}' state='Ok' perm='rw'><defNumber name='N' format='%g' "
+                f"min='{low}' max='{high}' step='0'>{value}</defNumber></defNumberVector>"
+                for name, value, low, high in numbers
+            )
+        )
+        await client.wait_property("Odd", "INFO")
+        found = check_config(discovery.config(Tree("pier"), client.devices["Odd"])[0])["cmps"]
+    limits = {key: (one["min"], one["max"]) for key, one in found.items()}
+    assert limits == {"POS_N": (0, 1000), "CCD_EXPOSURE_N": (0, 3600), "INFO_N": (0, 100)}
+    template = jinja2.Environment(autoescape=False).from_string(found["POS_N"]["value_template"])
+    for value, shown in ((0, "0"), (1000, "1000"), (1000.5, "None"), (-1, "None"), (None, "None")):
+        assert template.render(value_json={"v": {"N": value}}) == shown
+
+
+@asynchronous
+async def test_templates_make_nothing_of_the_empty_message_that_deletes_a_property():
+    jinja2 = pytest.importorskip("jinja2")
+    environment = jinja2.Environment(autoescape=False, undefined=jinja2.StrictUndefined)
+    environment.filters |= {"to_json": json.dumps, "iif": lambda value, yes, no: yes if value else no}
+    async with scripted() as server, Client("127.0.0.1", server.port) as client:
+        await server.client(*ODD, switches("MOVE", "AtMostOne", "North", "South"), switches("LAMP", "AnyOfMany", "L"))
+        await client.wait_property("Odd", "LAMP")
+        found = check_config(discovery.config(Tree("pier"), client.devices["Odd"])[0])["cmps"]
+    for key, one in found.items():
+        expected = "" if one["p"] in ("select", "text") or key.startswith("A_B") else "None"  # A_B is a read-only text
+        if "value_template" in one:
+            assert environment.from_string(one["value_template"]).render(value="") == expected, key
+
+
+@asynchronous
+async def test_values_follow_a_new_configuration_by_which_home_assistant_reads_them():
+    client = _Client()
+    bridging, broker = tree_of(client)
+    client.model.link_made()
+    client.define("A", "P")
+    client.define("B", "P")
+    await bridging._publish_all()
+    await bridging._publish_all()
+    assert [topic for topic, _ in broker.published].count("indi/pier/A/P") == 1
+    for again in (2, 3):
+        bridging._again = dict.fromkeys(bridging._again, 0.0)  # the time has come
+        assert set(bridging._again) == ({"A", "B"} if again == 2 else {"A"})
+        before = len(broker.published)
+        await bridging._publish_all()
+        assert ("indi/pier/A/P", state(client.get("A", "P"))) in broker.published[before:]
+        assert ("indi/pier/B/P" in dict(broker.published[before:])) is (again == 2)
+        assert not bridging._again
+        client.define("A", "P", "NEW")
+        await bridging._publish_all()
+    client.model.apply(DelProperty("A"), asyncio.get_running_loop().time() - 5)
+    bridging._again = dict.fromkeys(bridging._again, 0.0)
+    await bridging._publish_all()
+
+
 ODD = [
     *(
         f"<defNumberVector device='Odd' name='N{number}' state='Ok' perm='{perm}'><defNumber name='N' format='{format}' "
