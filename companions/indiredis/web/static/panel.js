@@ -2,16 +2,26 @@
 // Asks every two seconds what has changed. Values are put in place; anything else reloads the page,
 // but not while somebody is filling in a form; whether INDI is connected is told in any case.
 (() => {
-  let number = 0, tab = Math.random().toString(36).slice(2), before = null;
+  let number = 0, tab = Math.random().toString(36).slice(2);
+  let before = null;  // the form that was sent last, perhaps by the page that this one has followed
+  try {
+    const action = sessionStorage.getItem("indiredis-sent");
+    sessionStorage.removeItem("indiredis-sent");
+    if (action) before = {action, at: performance.now()};
+  } catch (error) { /* private windows */ }
   document.addEventListener("submit", (event) => {
     const form = event.target;
-    if (before && before.form === form && performance.now() - before.at < 700) { event.preventDefault(); return; }  // a double click
-    before = {form, at: performance.now()};
+    const is_double = before && before.action === form.action && performance.now() - before.at < 700;
+    if (is_double) { event.preventDefault(); return; }  // the second click of two, even if the page has followed
+    before = {action: form.action, at: performance.now()};
+    try {
+      if (!form.elements.password) sessionStorage.setItem("indiredis-sent", form.action);
+    } catch (error) { /* as above */ }
     if (!form.elements.n) return;
     try {  // the same for all pages of a tab
       tab = sessionStorage.getItem("indiredis-tab") || tab;
       number = Math.max(number, Number(sessionStorage.getItem("indiredis-number")));
-    } catch (error) { /* private windows */ }
+    } catch (error) { /* as above */ }
     number = Math.max(number + 1, Date.now());
     try {
       sessionStorage.setItem("indiredis-tab", tab);
@@ -26,10 +36,9 @@
   if (!url) return;
   let known = {tag: null, shape: document.body.dataset.shape};  // what the page was built from
   let edited = false;
-  const [visit] = performance.getEntriesByType("navigation");
   const begun = performance.now();
-  if (visit && visit.type === "reload") document.addEventListener("click", (event) => {
-    // A finger on its way to what was there before the page was rebuilt presses nothing.
+  document.addEventListener("click", (event) => {
+    // A finger on its way to what was there before this page presses nothing, nor does the second click of two.
     if (performance.now() - begun < 300 && event.target.closest("form")) event.preventDefault();
   }, true);
   document.addEventListener("input", () => { edited = true; });
