@@ -39,7 +39,7 @@
   const begun = performance.now();
   document.addEventListener("click", (event) => {
     // A finger on its way to what was there before this page presses nothing, nor does the second click of two.
-    if (performance.now() - begun < 300 && event.target.closest("form")) event.preventDefault();
+    if (performance.now() - begun < 300 && event.target.closest("main button")) event.preventDefault();
   }, true);
   document.addEventListener("input", () => { edited = true; });
   function tell(state, text) {
