@@ -1,14 +1,14 @@
 """One command for a bare machine: make an environment, install what the tests need, run them.
 
-    python3 -m tests                    everything, in three parts
+    python3 -m tests                    everything, in two parts
     python3 -m tests tests/unit -x      whatever follows goes to pytest
 
 The environment is `.venv` in the repository; it is used again the next time and refreshed when
 pyproject.toml has changed. With INDI_REQUIRE_INTEROP=1 a test that would be skipped fails. With CI=true a run of
 everything also measures what it covers of the parts that do no I/O, and fails when that is too little: tests/cover.py.
 
-The parts of a run of everything: the tests of tests/unit; those that wait for programs most of the time, several at
-once; those that measure, one after the other.
+The parts of a run of everything: the tests that measure nothing, several at once, because many wait for programs most
+of the time; and those that measure, one after the other.
 """
 
 import hashlib
@@ -53,9 +53,8 @@ def runs(arguments: list[str], covered: bool) -> list[list[str]]:
         return [["pytest", *arguments]]
     at_once = str((os.cpu_count() or 1) + 1)
     return [
-        ["tests.cover" if covered else "pytest", "tests/unit"],
-        ["pytest", "-n", at_once, "--dist", "worksteal", "-m", "not measured", "--ignore=tests/unit"],
-        ["pytest", "-m", "measured", "--ignore=tests/unit"],
+        ["tests.cover" if covered else "pytest", "-n", at_once, "--dist", "worksteal", "-m", "not measured"],
+        ["pytest", "-m", "measured"],
     ]
 
 

@@ -50,6 +50,8 @@ def pytest_collection_modifyitems(items):
 def pytest_runtest_makereport(item, call):
     """With INDI_REQUIRE_INTEROP set, as in CI, turn a skip into a failure that says why."""
     report = yield
+    # What a test has printed or logged goes to another process, which takes no half characters.
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
     if NOTHING_MAY_BE_SKIPPED and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped, but nothing may be skipped here: {report.longrepr[2]}"
