@@ -306,7 +306,7 @@ class StreamLink(FramedLink, asyncio.Protocol):
                 self._transport.abort()
 
     def _socket_used(self) -> socket.socket | None:
-        if self._transport is None or self._ended:
+        if self._transport is None or self._ended or self._lost:
             return None
         sock: socket.socket | None = self._transport.get_extra_info("socket")
         return sock
