@@ -181,6 +181,7 @@ class Engine:
         self.model.link_made()
         self.reconnects = self.model.session - 1
         blobs = asyncio.create_task(self._blob_link.run()) if self._blob_link is not None else None
+        silent = False
         try:
             session.open()
             await session.send(GetProperties())
@@ -195,7 +196,7 @@ class Engine:
             self._lose()
             if is_cancelled():  # what has been sent still counts
                 await session.leave()
-            session.abort()
+            session.abort(unanswered=silent)
         if silent:
             return f"{self.endpoint} has not answered for {self.unanswered:g} s"
         error = session.closed.result()

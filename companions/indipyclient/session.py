@@ -15,6 +15,7 @@ from indipydriver.protocol.decode import decode
 from indipydriver.protocol.encode import encode
 from indipydriver.protocol.frame import Batch, BlobFrame, Frame
 from indipydriver.protocol.messages import AnyMessage, NewVector, OneBlob, Ping, SetVector
+from indipydriver.transport.framed import FramedLink
 from indipydriver.transport.link import LOW_WATER, SLICE, Link
 
 from .quick import read
@@ -222,8 +223,14 @@ class Session:
         finally:
             link.abort()
 
-    def abort(self) -> None:
-        """End at once."""
+    def abort(self, *, unanswered: bool = False) -> None:
+        """End at once.
+
+        Args:
+            unanswered: The server does not answer: a command that is still on its way to it must not come later.
+        """
+        if unanswered and isinstance(self._link, FramedLink):
+            self._link.drop_when_ended()
         self._link.abort()
 
     # Input; called by the link

@@ -198,6 +198,9 @@ class DescriptorLink(FramedLink):
         self._drop_queue()
         self._end_soon()
 
+    def _socket_used(self) -> socket.socket | None:
+        return None if self._ended else self._sock
+
     def _see_off(self) -> None:
         """All is sent: end, but not before the system of a peer that may still send has got it."""
         if not self._discarding:

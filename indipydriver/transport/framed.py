@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -12,6 +14,7 @@ from ..protocol.frame import Batch, Frame
 from ..protocol.framer import Framer, Limits
 from .link import LOW_WATER, SLICE, Receiver
 from .progress import ProgressWatch, UnfinishedTotal
+from .sockets import drop_untaken, is_tcp, untaken
 
 __all__ = ["FramedLink"]
 
@@ -68,6 +71,23 @@ class FramedLink:
     @property
     def bytes_sent(self) -> int:
         return self._taken
+
+    @property
+    def on_the_way(self) -> int:
+        """Bytes that have left this process, and have not reached the other machine; 0 if the system does not tell."""
+        with contextlib.suppress(OSError):  # it is closed
+            if (sock := self._socket_used()) is not None and is_tcp(sock):
+                return untaken(sock)
+        return 0
+
+    def drop_when_ended(self) -> None:
+        """Have the system drop at the end what is on the way, instead of delivering it when the line is up again."""
+        if (sock := self._socket_used()) is not None:
+            drop_untaken(sock)
+
+    def _socket_used(self) -> socket.socket | None:
+        """The socket, if it has one and has not ended."""
+        return None
 
     @property
     def unfinished(self) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import select
 import socket
+import struct
 import sys
 from typing import Final
 
@@ -12,6 +14,7 @@ __all__ = [
     "LONGEST_LINK_END",
     "LOOK_EVERY",
     "all_is_taken",
+    "drop_untaken",
     "has_hung_up",
     "is_tcp",
     "sends_no_more",
@@ -66,6 +69,13 @@ def untaken(sock: socket.socket) -> int:
     waiting = array.array("i", [0])
     fcntl.ioctl(sock, termios.TIOCOUTQ, waiting)
     return waiting[0]
+
+
+def drop_untaken(sock: socket.socket) -> None:
+    """Have the system drop what TCP has not delivered when the socket is closed, instead of delivering it later."""
+    if is_tcp(sock):
+        with contextlib.suppress(OSError):  # it is closed
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def has_hung_up(fd: int) -> bool:

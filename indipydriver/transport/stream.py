@@ -305,6 +305,12 @@ class StreamLink(FramedLink, asyncio.Protocol):
             if self._transport is not None and not self._ended:
                 self._transport.abort()
 
+    def _socket_used(self) -> socket.socket | None:
+        if self._transport is None or self._ended or self._lost:
+            return None
+        sock: socket.socket | None = self._transport.get_extra_info("socket")
+        return sock
+
     def _leave(self) -> None:
         """The connection has already ended, and nobody wants what was received before that."""
         self._drop_backlog()

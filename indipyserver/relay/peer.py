@@ -193,14 +193,14 @@ class Peer(Endpoint):
         self._queues.sent += 1
         if command:
             self._queues.given += 1
-            if link.unsent:
+            if link.unsent or self.role is Role.REMOTE:
                 self.flush()
         return True
 
     def flush(self) -> None:
         """Send what the link takes now."""
         self.link.flush()
-        if self._is_commanded and self._watchdog is None and self.queued:
+        if self._is_commanded and self._watchdog is None and (self.queued or self._on_the_way):
             self._progress = self._progress_now()
             self._looks_in_vain = 0
             # Whatever else it takes does not end that.
@@ -258,6 +258,12 @@ class Peer(Endpoint):
             logger.warning("%s was too slow: %d snooped elements were dropped", self.label, left_out)
             self._board.refresh(self)
 
+    @property
+    def _on_the_way(self) -> int:
+        """Bytes for a server below that have not reached its machine: the system may repeat them for a quarter of an
+        hour, and a command would be carried out when the line is up again."""
+        return self.link.on_the_way if self.role is Role.REMOTE and isinstance(self.link, FramedLink) else 0
+
     def _progress_now(self) -> int:
         """A number that changes while the peer is alive.
 
@@ -268,12 +274,15 @@ class Peer(Endpoint):
         link = self.link
         if link.full_vectors:
             return self._queues.given
-        return link.bytes_sent + link.bytes_received if self.role is Role.REMOTE else link.bytes_sent
+        if self.role is not Role.REMOTE:
+            return link.bytes_sent
+        # With TLS more is on the way than was written, so that writing alone would make this smaller.
+        return max(self._progress, link.bytes_sent + link.bytes_received - self._on_the_way)
 
     def _watch(self) -> None:
         """Check, at least twice before a peer counts as hung, whether it has taken anything since the last check."""
         self._watchdog = None
-        if self.closed or not self.queued:
+        if self.closed or not (self.queued or self._on_the_way):
             self._is_busy = False
             return
         if self._progress_now() != self._progress:
@@ -299,7 +308,10 @@ class Peer(Endpoint):
         logger.error("%s has taken nothing for %g seconds: hung", self.label, self._hang_time)
         text = f"{self.label} hangs: it has taken nothing for {self._hang_time:g} seconds"
         self._board.announce(text, about=self)
-        self.cut(TimeoutError(f"it has taken nothing for {self._hang_time:g} seconds of {self.queued} bytes"))
+        if isinstance(self.link, FramedLink):
+            self.link.drop_when_ended()
+        waiting = self.queued + self._on_the_way
+        self.cut(TimeoutError(f"it has taken nothing for {self._hang_time:g} seconds of {waiting} bytes"))
 
     def close(self) -> None:
         """Accept no more, send the backlog, then close the link."""

@@ -64,6 +64,29 @@ def read_all(sock: socket.socket) -> int:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_what_has_not_arrived_when_a_link_is_given_up_does_not_come_later(kind):
+    """A roof would open when the line is up again, although everybody has been told that its server is gone."""
+
+    async def check() -> None:
+        link, recorder, peer = await linked(kind)
+        with peer:
+            link.write(MUCH)
+            link.flush()
+            async with asyncio.timeout(PATIENCE):
+                while link.unsent:
+                    await asyncio.sleep(0)
+            assert link.bytes_sent == MUCH.size
+            assert link.on_the_way > 0
+            link.drop_when_ended()
+            link.abort()
+            await recorder.until_closed()
+            assert link.on_the_way == 0
+            assert await asyncio.to_thread(read_all, peer) < MUCH.size
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_peer_that_still_talks_gets_all(kind):
     async def check() -> None:
         link, recorder, peer = await linked(kind)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import ssl
+import sys
 
 import pytest
 
@@ -17,7 +20,8 @@ from indipyserver.relay.peer import Peer
 from indipyserver.relay.switchboard import Switchboard
 from indipyserver.routing.endpoint import Role
 from indipyserver.routing.outbox import OutboxLimits
-from tests.support import asynchronous, eventually
+from tests.support import IndiClient, asynchronous, eventually, match, running_server
+from tests.support.certificates import certificates, trusting
 
 BIG = encode(NewVector(VectorKind.TEXT, "A", "p", (OneMember("m", "x" * 300_000),)))
 
@@ -52,3 +56,47 @@ async def test_one_that_is_not_read_because_it_takes_nothing_ends_when_its_far_e
         assert board.peers == [sender]
         sender.cut(SlowPeer("y", 0, 0))
         await eventually(lambda: board.peers == [])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells what has arrived")
+@pytest.mark.parametrize("secure", [False, True])
+@asynchronous
+async def test_commands_for_a_server_behind_a_dead_line_are_dropped_and_everybody_is_told(secure: bool) -> None:
+    """They were kept by the system for a quarter of an hour, and carried out when the line was up again.
+
+    The line is dead for all but the first few kilobytes: whoever is at its other end takes nothing out of a small room.
+    Each further command, too, is written at once.
+    """
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listening, contextlib.ExitStack() as stack:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)
+        listening.setblocking(False)
+        async with running_server(hang_time=0.6) as server, IndiClient(server.port) as client:
+            server.add_remote("127.0.0.1", listening.getsockname()[1], ssl=trusting() if secure else None)
+            below, _ = await loop.sock_accept(listening)
+            below.setblocking(True)
+            below.settimeout(10)
+            if secure:
+                context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+                context.load_cert_chain(certificates() / "server.pem", certificates() / "server.key")
+                below = await asyncio.to_thread(context.wrap_socket, below, server_side=True)
+            stack.enter_context(below)
+            assert b'device="*"' in await asyncio.to_thread(below.recv, 1000)
+            await client.get_properties()
+            await eventually(lambda: server.board.clients[0].interest.everything)
+            below.sendall(
+                b'<defTextVector device="Roof" name="T" state="Ok" perm="rw"><defText name="t">x</defText></defTextVector>'
+            )
+            await client.expect(match("defTextVector", device="Roof"))
+            for text in ["x" * 30_000, *["y" * 100] * 8]:
+                await client.send(
+                    f'<newTextVector device="Roof" name="T"><oneText name="t">{text}</oneText></newTextVector>'
+                )
+                await asyncio.sleep(0.1)
+            await client.expect(lambda element: "hangs" in element.get("message", ""))
+            await client.expect(match("delProperty", device="Roof"))
+        came = bytearray()
+        with contextlib.suppress(OSError):
+            while data := await asyncio.to_thread(below.recv, 1 << 16):
+                came += data
+        assert b"</newTextVector" not in came

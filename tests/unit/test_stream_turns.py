@@ -1,6 +1,7 @@
 """Links over asyncio's transports: what came all at once is handed on in turns, and the end of it after all of it."""
 
 import asyncio
+import socket
 from typing import Any
 
 import pytest
@@ -272,6 +273,21 @@ async def test_who_closes_within_a_turn_gets_nothing_but_the_end(tls: bool, how:
     its.link.data_received(FLOOD)
     await its.until_closed()
     assert len(its.receiver.turns) == 1
+
+
+@asynchronous
+async def test_nothing_is_on_the_way_of_a_connection_that_is_lost_and_whose_input_is_still_handed_on() -> None:
+    its = Setting()
+    with socket.socket() as sock:
+        its.transport._extra["socket"] = sock  # type: ignore[attr-defined]
+        its.link.data_received(FLOOD)
+        its.link.pause_reading()
+        its.transport.closed = True
+        its.link.connection_lost(LOST)
+    assert its.link.on_the_way == 0
+    its.link.drop_when_ended()
+    its.link.abort()
+    await its.until_closed()
 
 
 @asynchronous

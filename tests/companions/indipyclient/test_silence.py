@@ -5,6 +5,8 @@ import base64
 import contextlib
 import socket
 
+import pytest
+
 from indipyclient import Blob, Client, LinkState, Retry
 from indipyclient.model.tap import Overflow
 from indipydriver.testing import driver_test
@@ -29,7 +31,8 @@ class Line:
             if self.room:
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.room)
         self.ends.append(ours)
-        return DescriptorLink("test", sock=theirs)
+        self.link = DescriptorLink("test", sock=theirs)
+        return self.link
 
     def say(self, *texts):
         for text in texts:
@@ -85,6 +88,23 @@ async def test_a_blob_that_stops_halfway_is_silence():
         await client.wait_link(False)
         assert 39 <= asyncio.get_running_loop().time() - began <= 61
         assert "has not answered for 40 s" in client.status.reason
+
+
+@driver_test
+async def test_a_command_on_its_way_to_a_silent_server_does_not_come_later():
+    """Who has sent it has been told that the link is lost."""
+    async with meeting(DEFINE) as (line, client):
+        dropped = []
+        line.link.drop_when_ended = lambda: dropped.append(client.status.state)
+        await client.wait_link(False)
+        assert dropped == [LinkState.READY]
+
+
+@driver_test
+async def test_what_was_sent_last_to_a_server_that_answers_is_not_dropped():
+    async with meeting(DEFINE) as (line, client):
+        line.link.drop_when_ended = lambda: pytest.fail("it may still arrive")
+        await client.aclose()
 
 
 @driver_test
