@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from examples import camera, led, observatory, snooping, stdio_driver, thermostat
+from indipydriver.instruments import InstrumentDriver
 from indipydriver.protocol.messages import DefMember, DefVector, GetProperties, OneMember, SetVector
 from indipydriver.protocol.tags import State, VectorKind
 from indipydriver.testing import DriverHarness, driver_test
@@ -132,6 +133,15 @@ async def test_a_target_out_of_range_is_refused():
         assert refused.get("message")
         await client.get_properties(device="Thermostat", name="TARGET")
         await client.expect(match("defNumberVector", name="TARGET", values={"TARGET": "18"}))
+
+
+@driver_test
+async def test_nothing_heats_when_nobody_looks_at_the_thermometer():
+    room = thermostat.Room()
+    async with DriverHarness(InstrumentDriver(thermostat.Thermostat(room, 0.5))) as harness:
+        await harness.advance(2)
+        assert room.heating
+    assert not room.heating
 
 
 # The camera
