@@ -63,7 +63,8 @@ class RoofDriver(ipd.IPyDriver):
         match event:
             case ipd.defLightVector() | ipd.setLightVector():
                 self.heard = asyncio.get_running_loop().time()
-                self.dry = event.get("RAIN", "Ok" if self.dry else "Alert") == "Ok"
+                readable = event.state != "Alert"  # a sensor that cannot read its instrument says so
+                self.dry = readable and event.get("RAIN", "Ok" if self.dry else "Alert") == "Ok"
             case ipd.delProperty():  # the sensor is gone
                 self.dry = False
         if not self.dry and self.target > 0:

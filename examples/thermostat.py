@@ -72,6 +72,13 @@ class Thermostat(PropertyDevice):
         self.heater = "Busy" if self.room.heating else "Idle"
         self.measured.set()
 
+    async def devhardware(self):
+        """Run the device until the driver ends, however that comes about; then nobody looks at the thermometer."""
+        try:
+            await super().devhardware()
+        finally:
+            self.room.heating = False
+
 
 def make_driver(period=0.5):
     """One device "Thermostat". Its loop runs every `period` seconds."""

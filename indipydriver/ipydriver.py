@@ -29,7 +29,7 @@ from .runtime.snooping import MAX_TIMEOUT, MIN_TIMEOUT
 from .transport.calling import refuse_within_loop
 from .transport.leftthreads import Watchdog
 from .transport.link import Link
-from .transport.signals import on_signal
+from .transport.signals import ENDING, on_signal
 from .transport.stdio import open_stdio
 
 __all__ = ["Device", "IPyDriver"]
@@ -240,8 +240,9 @@ class IPyDriver(FixedMapping[Device]):
     async def asyncrun(self, *, shutdown_grace: float | None = None) -> None:
         """Run the driver over standard input and output, as a server starts it, until the input ends.
 
-        SIGTERM shuts it down too, unless the program has a handler of its own. Another one, half a second later or
-        more, ends the process at once, even while a blocking call holds up the event loop.
+        SIGTERM shuts it down too, and so does SIGHUP, which comes when the terminal is closed, unless the program has a
+        handler of its own. Another one, half a second later or more, ends the process at once, even while a blocking
+        call holds up the event loop.
 
         Another run continues where this one has stopped reading, even within an element. Commands that have been
         received and not handled end with their run; so does what a TCP socket holds unread.
@@ -259,7 +260,7 @@ class IPyDriver(FixedMapping[Device]):
         except BaseException:
             self._engine.cancel_preparation()
             raise
-        with self._shutdown_on_sigterm():
+        with self._shutdown_on_signals():
             try:
                 await self.serve(link, shutdown_grace=shutdown_grace)
             except (BaseExceptionGroup, RuntimeError) as failure:
@@ -337,13 +338,14 @@ class IPyDriver(FixedMapping[Device]):
         return device, vector
 
     @contextlib.contextmanager
-    def _shutdown_on_sigterm(self) -> Iterator[None]:
-        """Let SIGTERM shut the driver down, and a second one end the process at once."""
-        undo = on_signal("SIGTERM", self._engine.shut_down, once=True)
+    def _shutdown_on_signals(self) -> Iterator[None]:
+        """Let signals shut the driver down, and a second one end the process at once."""
+        undo = [on_signal(name, self._engine.shut_down, once=True) for name in ENDING]
         try:
             yield
         finally:
-            undo()
+            for each in undo:
+                each()
 
 
 def _check_device(device: object) -> None:

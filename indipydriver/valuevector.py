@@ -48,12 +48,13 @@ class ValueVector(PropertyVector):
             NotRunning: The driver does not run yet.
         """
         self._check_content()
-        await self._send_all(self._checked(message, timestamp, timeout, state), allvalues)
+        await self._send_all(message, timestamp, timeout, state, allvalues)
 
-    async def _send_all(self, call: Call, allvalues: bool = True) -> None:
+    async def _send_all(self, message: str, timestamp: Any, timeout: Any, state: Any, allvalues: bool = True) -> None:
         outlet = self._outlet()
         is_news = True
         with outlet.in_order:
+            call = self._checked(message, timestamp, timeout, state)
             if self._is_enabled():
                 with TOGETHER:
                     members = [member for member in self.data.values() if allvalues or member.changed]
@@ -87,9 +88,9 @@ class ValueVector(PropertyVector):
             NotRunning: The driver does not run yet.
         """
         self._check_content()
-        call = self._checked(message, timestamp, timeout, state)
         outlet = self._outlet()
         with outlet.in_order:
+            call = self._checked(message, timestamp, timeout, state)
             if self._is_enabled():
                 with TOGETHER:
                     frame = self._update_frame(named(self.data, members), call)
@@ -137,11 +138,10 @@ class ValueVector(PropertyVector):
         return members
 
     async def answer_command(self, state: State, message: str) -> None:
-        call = self._checked(message, None, None, state)
         try:
-            await self._send_all(call)
+            await self._send_all(message, None, None, state)
         except LocalProtocolError:  # a value cannot be sent, but clients must get an answer
             outlet = self._outlet()
             with outlet.in_order:
-                outlet.emit(self._update_frame((), call))
+                outlet.emit(self._update_frame((), self._checked(message, None, None, state)))
             await outlet.pace()

@@ -203,9 +203,9 @@ class PropertyVector(UserDict[str, Any]):
             NotRunning: The driver does not run yet.
         """
         self._check_content()
-        call = self._checked(message, timestamp, timeout, state)
         outlet = self._outlet()
         with outlet.in_order:
+            call = self._checked(message, timestamp, timeout, state)
             if self._is_enabled():
                 before = self._begin()
                 try:

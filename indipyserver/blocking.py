@@ -30,13 +30,16 @@ class BlockingServer(ServerSettings):
     devices: dict[str, Any]
 
     def run(self) -> None:
-        """Serve until :meth:`.IPyServer.shutdown`, Ctrl-C or SIGTERM. It blocks: a program needs nothing else.
+        """Serve until :meth:`.IPyServer.shutdown` or a signal. It blocks: a program needs nothing else.
+
+        The signals are Ctrl-C, SIGTERM, and SIGHUP, which comes when the terminal is closed.
 
         It writes to standard error where clients can connect. In a notebook, and wherever an event loop is already
         running, use ``await server.asyncrun()``.
 
         Raises:
-            SystemExit: After a signal, with status 130 (Ctrl-C) or 143 (SIGTERM); or it cannot listen, with the reason.
+            SystemExit: After a signal, with status 130 (Ctrl-C), 143 (SIGTERM) or 129 (SIGHUP); or it cannot listen,
+                with the reason.
             RuntimeError: An event loop is already running.
         """
         refuse_within_loop("await server.asyncrun()")

@@ -440,10 +440,10 @@ class IPyServer(BlockingServer):
         call_in_loop(self._loop, self._shutdown.set)
 
     async def asyncrun(self) -> None:
-        """Serve until :meth:`shutdown`, cancellation or SIGTERM; it can be run again.
+        """Serve until :meth:`shutdown`, cancellation, SIGTERM or SIGHUP; it can be run again.
 
-        SIGTERM is handled here only if nothing else handles it: then everything is shut down, and the process
-        ends with status 143.
+        These signals are handled here only if nothing else handles them: then everything is shut down, and the process
+        ends with status 143 or 129. SIGHUP comes when the terminal is closed.
 
         Raises:
             OSError: It cannot listen, for example because the port is in use.

@@ -7,8 +7,9 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 
-from indipydriver.transport.signals import on_signal
+from indipydriver.transport.signals import ENDING, on_signal
 
 __all__ = ["ignore", "server_signals", "stats_request_ignored"]
 
@@ -20,28 +21,28 @@ def server_signals(shutdown: Callable[[], None], log_stats: Callable[[], None]) 
     """Handle the signals of a server while it runs, unless something else does.
 
     Args:
-        shutdown: Called on SIGTERM; a second one ends the process at once.
+        shutdown: Called on SIGTERM, and on SIGHUP; a second one ends the process at once.
         log_stats: Called on SIGUSR1.
 
     Raises:
-        SystemExit: With status 143, after SIGTERM, when everything has ended.
+        SystemExit: With status 143 after SIGTERM, 129 after SIGHUP, when everything has ended.
     """
-    terminated = False
+    told: list[str] = []
 
-    def terminate() -> None:
-        nonlocal terminated
-        logger.warning("SIGTERM: the server is stopping")
-        terminated = True
+    def end(name: str) -> None:
+        logger.warning("%s: the server is stopping", name)
+        told.append(name)
         shutdown()
 
-    undo = [on_signal("SIGTERM", terminate, once=True), on_signal("SIGUSR1", log_stats)]
+    undo = [on_signal(name, partial(end, name), once=True) for name in ENDING]
+    undo.append(on_signal("SIGUSR1", log_stats))
     try:
         yield
     finally:
         for each in undo:
             each()
-    if terminated:
-        raise SystemExit(128 + signal.SIGTERM)
+    if told:
+        raise SystemExit(128 + getattr(signal, told[0]))
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from indipydriver.transport.signals import on_signal
+from indipydriver.transport.signals import ENDING, on_signal
 
 from .servers import IndiServer, MQTTServer, RedisServer
 from .sources import Driver
@@ -38,7 +38,7 @@ def _block(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
             told.append(getattr(signal, name))
             stop.set()
 
-        undo = [on_signal(name, partial(end, name), once=True) for name in ("SIGTERM", "SIGHUP")]
+        undo = [on_signal(name, partial(end, name), once=True) for name in ENDING]
         try:
             await run(stop)
         finally:

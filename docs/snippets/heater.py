@@ -34,22 +34,25 @@ class HeaterDriver(ipd.IPyDriver):
         heater = self.driverdata["heater"]
         device = self["Dew Heater"]
         target, temperature, power = device["TARGET"], device["TEMPERATURE"], device["POWER"]
-        while not self.stop:
-            wanted = heater.air + target.getfloatvalue("WARMER")
-            heater.on = heater.glass < wanted
+        try:
+            while not self.stop:
+                wanted = heater.air + target.getfloatvalue("WARMER")
+                heater.on = heater.glass < wanted
 
-            temperature["GLASS"] = f"{heater.glass:.2f}"
-            temperature["AIR"] = f"{heater.air:.2f}"
-            await temperature.send_setVector(state="Ok", allvalues=False)
+                temperature["GLASS"] = f"{heater.glass:.2f}"
+                temperature["AIR"] = f"{heater.air:.2f}"
+                await temperature.send_setVector(state="Ok", allvalues=False)
 
-            power["HEATING"] = "Busy" if heater.on else "Idle"
-            await power.send_setVector(allvalues=False)
+                power["HEATING"] = "Busy" if heater.on else "Idle"
+                await power.send_setVector(allvalues=False)
 
-            if target.state == "Busy" and abs(heater.glass - wanted) < 0.5:
-                await target.send_setVector(state="Ok", message="The glass is warm enough")
+                if target.state == "Busy" and abs(heater.glass - wanted) < 0.5:
+                    await target.send_setVector(state="Ok", message="The glass is warm enough")
 
-            await asyncio.sleep(1)
-            heater.pass_time(1)
+                await asyncio.sleep(1)
+                heater.pass_time(1)
+        finally:  # nobody looks at the thermometer any more
+            heater.on = False
 
 
 # the vectors

@@ -41,22 +41,25 @@ def test_it_does_not_fry_the_glass():
 
 
 # a fault
-def test_a_broken_thermometer_ends_the_driver():
+def test_a_broken_thermometer_ends_the_driver_and_the_heating():
     class BrokenHeater:
-        air = glass = 10.0
+        air, glass, on = 10.0, 9.0, False
 
         def pass_time(self, seconds):
+            assert self.on
             raise OSError("the thermometer does not answer")
 
+    driver = make_driver()
+    driver.driverdata["heater"] = BrokenHeater()
+
     async def session():
-        driver = make_driver()
-        driver.driverdata["heater"] = BrokenHeater()
         async with DriverHarness(driver) as harness:
             await harness.advance(2)
 
     with pytest.raises(ExceptionGroup) as caught:
         run(session)
     assert "does not answer" in str(caught.value.exceptions[0])
+    assert not driver.driverdata["heater"].on
 
 
 # the end

@@ -14,7 +14,10 @@ from typing import Final
 from .forked import end_children, handled_here_only
 from .leftthreads import place_in
 
-__all__ = ["AGAIN", "HELD_UP", "again_at_once", "on_signal"]
+__all__ = ["AGAIN", "ENDING", "HELD_UP", "again_at_once", "on_signal"]
+
+ENDING: Final = ("SIGTERM", "SIGHUP")
+"""The signals that end a program in order; the second one comes when its terminal is closed, or ssh loses it."""
 
 AGAIN: Final = 0.5
 """Seconds after the first signal in which others count as the same: a terminal that is closed sends two in one moment,

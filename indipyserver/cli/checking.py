@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from indipydriver.transport.forked import end_children
 from indipydriver.transport.leftthreads import Watchdog
-from indipydriver.transport.signals import on_signal
+from indipydriver.transport.signals import ENDING, on_signal
 
 from ..certificates import client_context
 from ..check.report import Report, as_json, as_text
@@ -99,7 +99,7 @@ async def _run(
             task.cancel()
         ended.append(number)
 
-    for name in ("SIGTERM", "SIGHUP"):
+    for name in ENDING:
         if hasattr(signal, name):
             on_signal(name, partial(end, getattr(signal, name)), once=True)
     status = _STATUS_CANNOT_RUN

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from examples import camera, led, observatory, snooping, stdio_driver, thermostat
-from indipydriver.protocol.messages import DefMember, DefVector, GetProperties
+from indipydriver.instruments import InstrumentDriver
+from indipydriver.protocol.messages import DefMember, DefVector, GetProperties, OneMember, SetVector
 from indipydriver.protocol.tags import State, VectorKind
 from indipydriver.testing import DriverHarness, driver_test
 from tests.support import (
@@ -132,6 +133,15 @@ async def test_a_target_out_of_range_is_refused():
         assert refused.get("message")
         await client.get_properties(device="Thermostat", name="TARGET")
         await client.expect(match("defNumberVector", name="TARGET", values={"TARGET": "18"}))
+
+
+@driver_test
+async def test_nothing_heats_when_nobody_looks_at_the_thermometer():
+    room = thermostat.Room()
+    async with DriverHarness(InstrumentDriver(thermostat.Thermostat(room, 0.5))) as harness:
+        await harness.advance(2)
+        assert room.heating
+    assert not room.heating
 
 
 # The camera
@@ -260,6 +270,21 @@ async def test_the_roof_closes_when_the_sensor_is_gone():
         await sensor["Rain Sensor"].send_delProperty()
         await roof_is(client, 0)
         assert not roof.dry
+
+
+@pytest.mark.parametrize("what", [DefVector, SetVector])
+@driver_test
+async def test_the_roof_closes_when_the_sensor_cannot_read_its_instrument(what):
+    """The sensor says so by its state; its light still shows the last weather that it has read."""
+    members = ((DefMember if what is DefVector else OneMember)("RAIN", "Ok"),)
+    news = what(VectorKind.LIGHT, "Rain Sensor", "WEATHER_STATUS", members=members, state=State.OK)
+    async with DriverHarness(snooping.make_roof()) as harness:
+        for state, position in ((State.OK, "100"), (State.ALERT, "0"), (State.OK, "100")):
+            await harness.send(news._replace(state=state))
+            if state == State.OK:
+                await harness.set_switch("Roof", "DOME_SHUTTER", SHUTTER_OPEN="On")
+            await harness.advance(10)
+            harness.assert_values("Roof", "ROOF_POSITION", OPEN=position)
 
 
 # Several devices in one driver

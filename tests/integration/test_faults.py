@@ -518,7 +518,9 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize(("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)])
+@pytest.mark.parametrize(
+    ("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, -signal.SIGINT)]
+)
 @asynchronous
 async def test_signals_end_everything_in_the_process(signum: int, status: int) -> None:
     with started(sys.executable, "-c", STOPPING) as program:

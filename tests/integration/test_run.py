@@ -1,6 +1,7 @@
 """IPyServer.run() and IPyDriver.run(): a whole program in one line."""
 
 import asyncio
+import os
 import re
 import signal
 import socket
@@ -18,7 +19,7 @@ import asyncio, signal, sys, threading
 import indipydriver as ipd
 from indipyserver import IPyServer
 
-for number in (signal.SIGINT, signal.SIGTERM):  # whatever this was started under
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # whatever this was started under
     signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 member = ipd.NumberMember("N")
 driver = ipd.IPyDriver(ipd.Device("LED", [ipd.NumberVector("N", "N", "Main", "ro", "Ok", [member])]))
@@ -55,10 +56,40 @@ async def test_it_says_where_it_serves_and_ctrl_c_ends_it_quietly(tmp_path):
     assert re.fullmatch(r"serving LED on localhost port \d+, for this machine only; Ctrl-C ends it\n", said)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 @asynchronous
-async def test_sigterm_ends_it_without_a_traceback(tmp_path):
-    status, said, _ = await ended(tmp_path, "IPyServer(driver, port=0).run()", send=signal.SIGTERM)
-    assert status == 143
+async def test_a_signal_ends_it_without_a_traceback(tmp_path, number):
+    status, said, _ = await ended(tmp_path, "IPyServer(driver, port=0).run()", send=number)
+    assert status == 128 + number
+    assert f"{number.name}: the server is stopping" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize("run", ["driver.run()", "asyncio.run(IPyServer(driver, port=0).asyncrun())"])
+@asynchronous
+async def test_a_signal_lets_the_driver_switch_off_what_it_has_switched_on(tmp_path, number, run):
+    """SIGHUP comes to all that runs in a terminal when that is closed, or a connection over ssh breaks."""
+    code = f"""
+        class Heater(ipd.IPyDriver):
+            async def hardware(self):
+                print("serving", file=sys.stderr, flush=True)
+                try:
+                    while not self.stop:
+                        await asyncio.sleep(0.01)
+                finally:
+                    print("off")
+        driver = Heater(ipd.Device("Heater", []))
+        {run}
+    """
+    reader, writer = os.pipe()
+    try:
+        status, said, output = await ended(tmp_path, code, send=number, stdin=reader)
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert status == (128 + number if "IPyServer" in run else 0)
+    assert output == "off\n"
     assert "Traceback" not in said
 
 

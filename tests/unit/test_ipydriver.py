@@ -1108,7 +1108,7 @@ def test_a_handler_of_the_authors_for_sigterm_that_is_set_meanwhile_stays(is_sen
 
     async def test():
         driver = ipd.IPyDriver(ipd.Device("D", []))
-        with driver._shutdown_on_sigterm():
+        with driver._shutdown_on_signals():
             signal.signal(signal.SIGTERM, mine)
             if is_sent:
                 signal.raise_signal(signal.SIGTERM)

@@ -176,6 +176,44 @@ def test_the_event_loop_sends_nothing_while_a_thread_has_read_values_but_not_sen
     run(test, real_time=True)
 
 
+@pytest.mark.parametrize("how", ["send_setVector", "send_setVectorMembers", "send_defVector"])
+def test_a_state_that_a_thread_sends_last_is_that_of_the_vector(how):
+    """Otherwise clients show for ever a state that the driver does not have."""
+
+    async def test():
+        vector = make_driver()["D"]["v"]
+        is_asked, newer_is_sent = threading.Event(), threading.Event()
+
+        class InOrder:
+            def __enter__(self):
+                if threading.current_thread() is thread:
+                    is_asked.set()
+                    newer_is_sent.wait(10)
+                in_order.acquire()
+
+            def __exit__(self, *error):
+                in_order.release()
+
+        async def send():
+            await getattr(vector, how)(state="Alert")
+
+        async with DriverHarness(vector.driver) as h:
+            outlet = vector.driver._run_state.outlet
+            in_order, outlet.in_order = outlet.in_order, InOrder()
+            thread = threading.Thread(target=lambda: asyncio.run(send()))
+            thread.start()
+            is_asked.wait(10)
+            vector.state = "Busy"
+            await vector.send_setVector()
+            newer_is_sent.set()
+            thread.join()
+            await vector.device.send_device_message("done")
+            await h.wait_until(lambda: "done" in h.texts, timeout=10)
+            assert (h.property("D", "v").state, vector.state) == ("Alert", "Alert")
+
+    run(test, real_time=True)
+
+
 @pytest.mark.parametrize("deleted", ["a device", "a vector"])
 @pytest.mark.parametrize("how", ["get_properties", "send_defVector", "send_setVector", "send_setVectorMembers"])
 def test_nothing_of_a_vector_follows_its_deletion_in_a_thread(how, deleted):
