@@ -174,9 +174,12 @@ class Instrument(Parts):
 
     async def devrxevent(self, event: Any, *args: Any, **kwargs: Any) -> None:
         bound = self._bound.get(event.vectorname)
-        if bound is not None and not bound.is_permanent and not self._is_up:
-            await self._updates.send(bound.vector, State.ALERT, _NOT_CONNECTED)
-            return
+        if bound is not None and not bound.is_permanent:
+            if self._is_up and self._waits_for_settings(bound):
+                await self._operations.join(_CONNECTING)
+            if not self._is_up:
+                await self._updates.send(bound.vector, State.ALERT, _NOT_CONNECTED)
+                return
         try:
             with self._order.handled(event.vectorname, getattr(event, "arrival", 0)):
                 await super().devrxevent(event)
@@ -302,6 +305,11 @@ class Instrument(Parts):
         """Whether the hardware, which may have been without power, is told again how a property is set."""
         tasks = {one.name for part in self._everything() for one in part._declarations.values() if one.replaces}
         return self._is_up and not (bound.is_permanent or bound.moves or bound.vector.name in tasks)
+
+    def _waits_for_settings(self, bound: Bound) -> bool:
+        """Whether a command waits, just after it was connected, until saved settings apply: a safe range must do so
+        before anything moves. What stops it does not wait, nor do settings, which count more than the saved ones."""
+        return (bound.moves or not bound.saved) and "ABORT" not in bound.vector.name
 
     def _is_known(self, bound: Bound) -> bool:
         return super()._is_known(bound) if bound.is_permanent else self._is_restored and bound.is_shown
