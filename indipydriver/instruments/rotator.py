@@ -99,12 +99,9 @@ class Rotator(Backlash):
             self._choose(_HOME, None)
         super()._after_interruption()
 
-    def _forget(self) -> None:
-        self._rotator_is_there = False
-        super()._forget()
-
     def _before_connecting(self) -> None:
-        self._is_middle_known, self._away = False, 0.0
+        self._is_middle_known = self._rotator_is_there = False
+        self._away = 0.0
         super()._before_connecting()
 
     async def _poll_standard(self) -> None:

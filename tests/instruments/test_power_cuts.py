@@ -131,6 +131,12 @@ class Station(Logged, WeatherStation):
         return {"WEATHER_TEMPERATURE": 10}
 
 
+async def disconnect_and_connect(client):
+    """It may be switched off meanwhile."""
+    await client.press("CONNECTION", "DISCONNECT")
+    await client.connect()
+
+
 async def lose_and_connect(client):
     client.device.is_lost = True
     await client.until("CONNECTION", "Alert", 5)
@@ -211,8 +217,9 @@ async def test_nobody_knows_whether_a_lost_cap_is_closed():
         assert device.closed is None
 
 
+@pytest.mark.parametrize("again", [lose_and_connect, disconnect_and_connect])
 @pytest.mark.parametrize(("kind", "vector", "value"), [(AWheel, "FILTER_SLOT", 3), (ARotator, "ABS_ROTATOR_ANGLE", 30)])
-def test_what_had_no_power_is_moved_to_where_it_was(kind, vector, value):
+def test_what_had_no_power_is_moved_to_where_it_was(kind, vector, value, again):
     @driver_test
     async def run():
         async with Session(kind()) as client:
@@ -222,7 +229,7 @@ def test_what_had_no_power_is_moved_to_where_it_was(kind, vector, value):
                 await client.number(vector, **{member: value})
                 await client.advance(1)
             assert device.log == [value]
-            await lose_and_connect(client)
+            await again(client)
             for _ in range(2):
                 await client.number(vector, **{member: value})
                 await client.advance(1)
@@ -373,20 +380,17 @@ async def test_hardware_that_was_without_power_is_told_its_settings_again():
         await client.number("STEP", STEP=2)
         await client.number("HEAT", HEAT=70)
         await client.advance(1)
-        device.log.clear()
-        await client.press("CONNECTION", "DISCONNECT")
-        await client.connect()
-        assert device.log == []  # it was not lost
-        device.is_lost = True
-        await client.until("CONNECTION", "Alert", 5)
-        await client.connect()
-        assert {*device.log} == {("reverse", True), ("backlash", 30), ("step", 2.0)}
-        assert device.reversed
-        assert device.backlash == 30
-        device.log.clear()
-        await client.press("CONNECTION", "DISCONNECT")
-        await client.connect()
-        assert device.log == []
+        for is_lost in (True, False, True):  # or it was switched off when it had been disconnected
+            device.log.clear()
+            if is_lost:
+                device.is_lost = True
+                await client.until("CONNECTION", "Alert", 5)
+            else:
+                await client.press("CONNECTION", "DISCONNECT")
+            await client.connect()
+            assert {*device.log} == {("reverse", True), ("backlash", 30), ("step", 2.0)}
+            assert device.reversed
+            assert device.backlash == 30
 
 
 @driver_test
