@@ -291,7 +291,7 @@ class Instrument(Parts):
                 self.error(self._failed(f"{type(one).__name__}, reading the hardware,", error))
         if not self._is_restored:  # the first connection
             await self._load(self._may_restore)
-        elif self._may_have_forgotten():
+        if self._may_have_forgotten():
             await self._tell_again(self._may_tell_again)
         if self._is_up:
             self._is_restored, self._has_forgotten = True, False

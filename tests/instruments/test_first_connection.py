@@ -332,3 +332,31 @@ async def test_an_output_that_is_switched_at_once_is_on_as_long_as_is_saved(home
         await client.press("DIGITAL_OUTPUT_1", "ON")
         await client.advance(2)
         assert log == [True, False]
+
+
+@driver_test
+async def test_hardware_that_is_lost_while_it_is_restored_is_told_again_what_clients_have_set(home):
+    write(home, "Meter", ("Number", "LIMIT", {"LIMIT": 3}), ("Number", "LEVEL", {"LEVEL": 7}))
+
+    class Weak(Meter):
+        default_name = "Meter"
+        level = Number(1, min=0, max=10, saved=True)
+        is_weak = True
+
+        @level.command
+        async def set_level(self, value):
+            await asyncio.sleep(1)
+            if self.is_weak:
+                self.is_weak = False
+                raise ConnectionError("no power")
+
+    async with Session(Weak()) as client:
+        await client.press("CONNECTION", "CONNECT")
+        await client.until("CONNECTION", "Ok")
+        await client.number("LIMIT", LIMIT=8)
+        await client.until("CONNECTION", "Alert", 5)
+        client.device.sent.clear()
+        await client.connect()
+        await client.advance(5)
+        assert set(client.device.sent) == {8}
+        assert (client.value("LIMIT"), client.value("LEVEL")) == (8, 7)

@@ -198,6 +198,29 @@ async def test_a_cooler_that_had_no_power_is_switched_on_again():
 
 
 @driver_test
+async def test_a_cooler_and_the_tracking_are_switched_on_again_after_a_disconnection():
+    async with Session(ACamera()) as client:
+        device = await client.connect()
+        for celsius in (-10, -20):
+            await client.number("CCD_TEMPERATURE", CCD_TEMPERATURE_VALUE=celsius)
+            await client.until("CCD_TEMPERATURE", "Ok")
+        assert device.log == [True, -10, -20]
+        await disconnect_and_connect(client)
+        await client.number("CCD_TEMPERATURE", CCD_TEMPERATURE_VALUE=-15)
+        await client.until("CCD_TEMPERATURE", "Ok")
+        assert device.log[3:] == [True, -15]
+    async with Session(AMount()) as client:
+        device = await client.connect()
+        for again in (False, False, True, False):
+            if again:
+                assert device.log == [True]
+                await disconnect_and_connect(client)
+            await client.number("EQUATORIAL_EOD_COORD", RA=1, DEC=2)
+            await client.advance(2)
+        assert device.log == [True, True]
+
+
+@driver_test
 async def test_nobody_knows_where_the_shutter_of_a_lost_dome_is():
     async with Session(ADome()) as client:
         device = await client.connect()
