@@ -136,6 +136,7 @@ class Camera(Streaming):
         self._colder = asyncio.Event()
         self._keywords: dict[str, tuple[str, str]] = {}
         self._sends_rotation = False
+        self._is_cooler_told = False  # it has been switched on since it was connected
         self._is_cooler_due = False  # it is shown as on, because the sensor is to be cooled, but is not switched on yet
         cools = self._implements("set_temperature")
         names: list[tuple[str, Any, bool, dict[str, Any]]] = [
@@ -171,6 +172,10 @@ class Camera(Streaming):
         order = [standard.name for standard in INTERFACES[table]]
         made.sort(key=lambda bound: order.index(bound.vector.name))
         return [*made, *super()._standard()]
+
+    def _before_connecting(self) -> None:
+        self._is_cooler_told = False
+        super()._before_connecting()
 
     async def _prepare(self) -> None:
         self._colder = asyncio.Event()  # in the time of this event loop
@@ -374,8 +379,7 @@ class Camera(Streaming):
         await self._perform(_TEMPERATURE, work, accept=lambda: None, revoke=self._drop_cooler, waits=False, **how)
 
     async def _cool(self, celsius: float) -> None:
-        is_off = self._has(_COOLER) and not self._is_on(_COOLER, "COOLER_ON")  # it was being switched off
-        if is_off or self._is_cooler_due:
+        if self._has(_COOLER) and not self._is_cooler_told:
             try:
                 await self.set_cooler(True)
             except Exception:
@@ -383,7 +387,7 @@ class Camera(Streaming):
                 await self._send(_COOLER, State.ALERT)
                 raise
             self._check_going_on(_TEMPERATURE)
-            self._is_cooler_due = False
+            self._is_cooler_due, self._is_cooler_told = False, True
             self._choose(_COOLER, "COOLER_ON")
             await self._send(_COOLER, State.OK)
         slope = self._get(_RAMP, _SLOPE) * _RAMP_STEP / 60  # degrees per step
@@ -415,7 +419,13 @@ class Camera(Streaming):
             return
         after = self._operations.drop(_TEMPERATURE) if member == "COOLER_OFF" else []
         if member == "COOLER_OFF":
+            self._is_cooler_told = False
             self._drop_cooler()
+
+        def accept() -> None:
+            self._is_cooler_told = member == "COOLER_ON"
+            self._choose(_COOLER, member)
+
         ends = {End.DONE: State.OK if member == "COOLER_ON" else State.IDLE, End.CANCELLED: State.IDLE}
         ends[End.FAILED] = State.ALERT
         work = self.set_cooler(member == "COOLER_ON")
@@ -424,4 +434,4 @@ class Camera(Streaming):
             self._vector(_TEMPERATURE).state = State.IDLE
             announce = [_TEMPERATURE]
         how: dict[str, Any] = {"ends": ends, "after": after, "announce": announce}
-        await self._perform(_COOLER, work, accept=lambda: self._choose(_COOLER, member), **how)
+        await self._perform(_COOLER, work, accept=accept, **how)

@@ -69,9 +69,9 @@ class FilterWheel(Instrument):
             *super()._standard(),
         ]
 
-    def _forget(self) -> None:
+    def _before_connecting(self) -> None:
         self._has_arrived = False  # it may have turned by itself
-        super()._forget()
+        super()._before_connecting()
 
     async def _prepare(self) -> None:
         names = self._vector(_NAME)

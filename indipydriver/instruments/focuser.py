@@ -299,13 +299,12 @@ class Focuser(Backlash):
         if member is None:
             return
         wanted = member == "INDI_ENABLED"
-        await self._operations.join(_REVERSE)  # lost hardware may just be told again, before what moves it now
-        moving = self._operations.running(_ABS, _REL, _TIMER)
-        if moving and not self._may_have_forgotten():
+        await self._operations.join(_REVERSE)  # what moves it may wait for that
+        if self._operations.running(_ABS, _REL, _TIMER):
             if wanted != self.reversed:
                 raise Refused("The focuser moves")
             await self._send(_REVERSE, State.OK)
             return
-        after = (moving or self._operations.drop(_ABS, _REL, _TIMER)) + self._operations.running("FOCUS_ABORT_MOTION")
-        how: dict[str, Any] = {"accept": lambda: self._choose(_REVERSE, member), "waits": not moving, "after": after}
-        await self._perform(_REVERSE, self.set_reverse(wanted), **how)
+        after = self._operations.drop(_ABS, _REL, _TIMER) + self._operations.running("FOCUS_ABORT_MOTION")
+        reverse = self.set_reverse(wanted)
+        await self._perform(_REVERSE, reverse, accept=lambda: self._choose(_REVERSE, member), after=after)

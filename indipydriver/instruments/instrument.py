@@ -41,7 +41,8 @@ class Instrument(Parts):
 
     Lost hardware may have been without power, so tracking, cooling, and outputs that were on count as off when it is
     connected again, and where a shutter or a cap is counts as unknown, unless connect() assigns what the hardware says.
-    Saved settings that clients have set or that were restored, such as a reversed direction, are set again.
+    Whenever it is connected again, saved settings that clients have set or that were restored, such as a reversed
+    direction, are set again: it may have been switched off.
 
     Args:
         devicename: As for :class:`PropertyDevice`.
@@ -174,9 +175,12 @@ class Instrument(Parts):
 
     async def devrxevent(self, event: Any, *args: Any, **kwargs: Any) -> None:
         bound = self._bound.get(event.vectorname)
-        if bound is not None and not bound.is_permanent and not self._is_up:
-            await self._updates.send(bound.vector, State.ALERT, _NOT_CONNECTED)
-            return
+        if bound is not None and not bound.is_permanent:
+            if self._is_up and self._waits_for_settings(bound):
+                await self._operations.join(_CONNECTING)
+            if not self._is_up:
+                await self._updates.send(bound.vector, State.ALERT, _NOT_CONNECTED)
+                return
         try:
             with self._order.handled(event.vectorname, getattr(event, "arrival", 0)):
                 await super().devrxevent(event)
@@ -287,10 +291,10 @@ class Instrument(Parts):
                 self.error(self._failed(f"{type(one).__name__}, reading the hardware,", error))
         if not self._is_restored:  # the first connection
             await self._load(self._may_restore)
-        elif self._was_lost:
+        if self._may_have_forgotten():
             await self._tell_again(self._may_tell_again)
         if self._is_up:
-            self._is_restored, self._was_lost = True, False
+            self._is_restored, self._has_forgotten = True, False
             self._start_all()
             await self._save_ways()
 
@@ -299,9 +303,14 @@ class Instrument(Parts):
         return self._is_up and not (bound.is_permanent or bound.moves) and self._is_as_left(bound)
 
     def _may_tell_again(self, bound: Bound) -> bool:
-        """Whether the hardware, which may have been without power, is told again how a property is set."""
+        """Whether the hardware, which may have been switched off, is told again how a property is set."""
         tasks = {one.name for part in self._everything() for one in part._declarations.values() if one.replaces}
         return self._is_up and not (bound.is_permanent or bound.moves or bound.vector.name in tasks)
+
+    def _waits_for_settings(self, bound: Bound) -> bool:
+        """Whether a command waits, just after it was connected, until saved settings apply: a safe range must do so
+        before anything moves. What stops it does not wait, nor do settings, which count more than the saved ones."""
+        return (bound.moves or not bound.saved) and "ABORT" not in bound.vector.name
 
     def _is_known(self, bound: Bound) -> bool:
         return super()._is_known(bound) if bound.is_permanent else self._is_restored and bound.is_shown
@@ -349,10 +358,9 @@ class Instrument(Parts):
                     self.warning(f"While disconnecting: {words_of(error)}")
                     logger.warning("%s.disconnect failed", type(one).__name__, exc_info=error)
                 closed.append(one)
-            if state is State.ALERT:
-                self._was_lost = True
-                for one in self._everything():
-                    one._forget()
+            self._has_forgotten = True
+            for one in self._everything() if state is State.ALERT else ():
+                one._forget()
             self._close_line()
             self._choose("CONNECTION", "DISCONNECT")
             await self._send("CONNECTION", state)
@@ -457,7 +465,7 @@ class Instrument(Parts):
     def _reset(self) -> None:
         """Reset it to the state before it was first connected."""
         self._restored = asyncio.Event()
-        self._is_restored = self._is_up = self._was_lost = self._is_losing = False
+        self._is_restored = self._is_up = self._has_forgotten = self._is_losing = False
         self._hide_all()
         self._choose("CONNECTION", "DISCONNECT")
         self._vector("CONNECTION").state = State.IDLE

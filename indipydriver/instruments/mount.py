@@ -279,7 +279,7 @@ class Mount(Parking, Site, Tracking):
         self._is_to_stop = False  # it goes to the new target instead
         await go(ra, dec)
         self._check_going_on(EOD)
-        if track and not self._follows:
+        if track and not (self._follows and self._is_told_to_follow):
             if self._implements("set_tracking"):
                 await self._follow(True)
             self.tracking = True

@@ -45,7 +45,7 @@ class Parts(Partners):
     parts: ClassVar[Sequence[type[Parts]]] = ()
     whole: Any
     _members: tuple[Any, ...]
-    _was_lost = False  # since its properties were last defined
+    _has_forgotten = False  # it may have been switched off since it was last told its settings
 
     def __init_subclass__(cls, **how: Any) -> None:
         super().__init_subclass__(**how)
@@ -71,9 +71,9 @@ class Parts(Partners):
         yield from self.whole._everything()
 
     def _may_have_forgotten(self) -> bool:
-        """Whether the hardware was lost, and has not been told again how clients have set it."""
-        lost: bool = self.whole._was_lost
-        return lost
+        """Whether the hardware was disconnected or lost, and has not been told again how clients have set it."""
+        forgotten: bool = self.whole._has_forgotten
+        return forgotten
 
     def _is_already_stopped(self, *names: str, moving: Iterable[str] = ()) -> bool:
         """Whether all that runs under these names arrived after the present command, which stops what came before.

@@ -99,12 +99,9 @@ class Rotator(Backlash):
             self._choose(_HOME, None)
         super()._after_interruption()
 
-    def _forget(self) -> None:
-        self._rotator_is_there = False
-        super()._forget()
-
     def _before_connecting(self) -> None:
-        self._is_middle_known, self._away = False, 0.0
+        self._is_middle_known = self._rotator_is_there = False
+        self._away = 0.0
         super()._before_connecting()
 
     async def _poll_standard(self) -> None:
@@ -123,7 +120,7 @@ class Rotator(Backlash):
         """Raise Refused if a target is outside the safe range."""
         safe = self._get(_LIMITS, _RANGE)
         away = abs(self._from_middle(angle))
-        if 0 < safe < 360 and (not self._is_middle_known or self._may_have_forgotten()):
+        if 0 < safe < 360 and not self._is_middle_known:
             raise Refused("The angle of the rotator is not known yet")
         if 0 < safe < 360 and away > safe / 2:
             raise Refused(f"{angle:g} degrees are outside the safe range of {safe:g} around {self._middle:g}")
@@ -209,10 +206,9 @@ class Rotator(Backlash):
         if member is None:
             return
         wanted, away = member == "INDI_ENABLED", 0.0
-        await self._operations.join(_REVERSE)  # lost hardware may just be told again, before what turns it now
+        await self._operations.join(_REVERSE)  # what turns it may wait for that
         is_forgotten = self._may_have_forgotten()
-        turning = self._operations.running(_ANGLE, _HOME)
-        if turning and not is_forgotten:
+        if self._operations.running(_ANGLE, _HOME):
             if wanted != self.reversed:  # the target would be another place, and the way to it unsafe
                 raise Refused("The rotator turns")
             await self._send(_REVERSE, State.OK)
@@ -229,5 +225,5 @@ class Rotator(Backlash):
                 self._is_middle_known = self._rotator_is_there = False
             self._choose(_REVERSE, member)
 
-        after = (turning or self._operations.drop(_ANGLE, _HOME)) + self._operations.running(_ABORT, _SYNC)
-        await self._perform(_REVERSE, reverse(), accept=accept, waits=not turning, after=after)
+        after = self._operations.drop(_ANGLE, _HOME) + self._operations.running(_ABORT, _SYNC)
+        await self._perform(_REVERSE, reverse(), accept=accept, after=after)

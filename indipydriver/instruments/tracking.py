@@ -23,6 +23,7 @@ class Tracking(Paddle):
     """A mount that follows the sky, or stands still."""
 
     _follows = False
+    _is_told_to_follow = False  # or has said that it does, since it was connected: it may have been switched off
 
     @optional
     async def set_tracking(self, on: bool) -> None:
@@ -43,7 +44,7 @@ class Tracking(Paddle):
 
     @tracking.setter
     def tracking(self, on: bool) -> None:
-        self._follows = on
+        self._follows = self._is_told_to_follow = on
         if self._has(TRACKING):
             state = State.BUSY if on else State.IDLE
             self._put(TRACKING, {"TRACK_ON": on, "TRACK_OFF": not on}, state)
@@ -66,6 +67,10 @@ class Tracking(Paddle):
     def _forget(self) -> None:
         self._follows = False
         super()._forget()
+
+    def _before_connecting(self) -> None:
+        self._is_told_to_follow = False
+        super()._before_connecting()
 
     async def _prepare(self) -> None:
         self._following = asyncio.Lock()

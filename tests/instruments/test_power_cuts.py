@@ -131,6 +131,12 @@ class Station(Logged, WeatherStation):
         return {"WEATHER_TEMPERATURE": 10}
 
 
+async def disconnect_and_connect(client):
+    """It may be switched off meanwhile."""
+    await client.press("CONNECTION", "DISCONNECT")
+    await client.connect()
+
+
 async def lose_and_connect(client):
     client.device.is_lost = True
     await client.until("CONNECTION", "Alert", 5)
@@ -192,6 +198,29 @@ async def test_a_cooler_that_had_no_power_is_switched_on_again():
 
 
 @driver_test
+async def test_a_cooler_and_the_tracking_are_switched_on_again_after_a_disconnection():
+    async with Session(ACamera()) as client:
+        device = await client.connect()
+        for celsius in (-10, -20):
+            await client.number("CCD_TEMPERATURE", CCD_TEMPERATURE_VALUE=celsius)
+            await client.until("CCD_TEMPERATURE", "Ok")
+        assert device.log == [True, -10, -20]
+        await disconnect_and_connect(client)
+        await client.number("CCD_TEMPERATURE", CCD_TEMPERATURE_VALUE=-15)
+        await client.until("CCD_TEMPERATURE", "Ok")
+        assert device.log[3:] == [True, -15]
+    async with Session(AMount()) as client:
+        device = await client.connect()
+        for again in (False, False, True, False):
+            if again:
+                assert device.log == [True]
+                await disconnect_and_connect(client)
+            await client.number("EQUATORIAL_EOD_COORD", RA=1, DEC=2)
+            await client.advance(2)
+        assert device.log == [True, True]
+
+
+@driver_test
 async def test_nobody_knows_where_the_shutter_of_a_lost_dome_is():
     async with Session(ADome()) as client:
         device = await client.connect()
@@ -211,8 +240,9 @@ async def test_nobody_knows_whether_a_lost_cap_is_closed():
         assert device.closed is None
 
 
+@pytest.mark.parametrize("again", [lose_and_connect, disconnect_and_connect])
 @pytest.mark.parametrize(("kind", "vector", "value"), [(AWheel, "FILTER_SLOT", 3), (ARotator, "ABS_ROTATOR_ANGLE", 30)])
-def test_what_had_no_power_is_moved_to_where_it_was(kind, vector, value):
+def test_what_had_no_power_is_moved_to_where_it_was(kind, vector, value, again):
     @driver_test
     async def run():
         async with Session(kind()) as client:
@@ -222,7 +252,7 @@ def test_what_had_no_power_is_moved_to_where_it_was(kind, vector, value):
                 await client.number(vector, **{member: value})
                 await client.advance(1)
             assert device.log == [value]
-            await lose_and_connect(client)
+            await again(client)
             for _ in range(2):
                 await client.number(vector, **{member: value})
                 await client.advance(1)
@@ -373,20 +403,17 @@ async def test_hardware_that_was_without_power_is_told_its_settings_again():
         await client.number("STEP", STEP=2)
         await client.number("HEAT", HEAT=70)
         await client.advance(1)
-        device.log.clear()
-        await client.press("CONNECTION", "DISCONNECT")
-        await client.connect()
-        assert device.log == []  # it was not lost
-        device.is_lost = True
-        await client.until("CONNECTION", "Alert", 5)
-        await client.connect()
-        assert {*device.log} == {("reverse", True), ("backlash", 30), ("step", 2.0)}
-        assert device.reversed
-        assert device.backlash == 30
-        device.log.clear()
-        await client.press("CONNECTION", "DISCONNECT")
-        await client.connect()
-        assert device.log == []
+        for is_lost in (True, False, True):  # or it was switched off when it had been disconnected
+            device.log.clear()
+            if is_lost:
+                device.is_lost = True
+                await client.until("CONNECTION", "Alert", 5)
+            else:
+                await client.press("CONNECTION", "DISCONNECT")
+            await client.connect()
+            assert {*device.log} == {("reverse", True), ("backlash", 30), ("step", 2.0)}
+            assert device.reversed
+            assert device.backlash == 30
 
 
 @driver_test

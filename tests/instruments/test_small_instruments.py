@@ -294,6 +294,7 @@ def test_classes_of_instruments_can_be_combined():
         "_start_loops",
         "_poll_failed",
         "_after_interruption",
+        "_before_connecting",
         "_forget",
         "_all_partners",
         "_place_label",
