@@ -108,7 +108,7 @@ def _range(rconn: Any, server: RedisServer, device: str, name: str, fields: dict
             number = tools.number_to_float(text)
         except ValueError:
             return f"{known.get('label', element)}: {text!r} is not a number"
-        if text.strip() == "":
+        if not any(map(str.isdigit, text)):  # "-" is 0 to drivers, and not to people
             return f"{known.get('label', element)}: a number is needed"
         low, high = known.get("float_min", 0.0), known.get("float_max", 0.0)
         if low < high and not low <= number <= high:
