@@ -202,6 +202,8 @@ class _Page:
             return self._devices(session, told)
         if path == "properties" and query.get("d"):
             return self._properties(query["d"], query.get("g", ""), session, told)
+        if path == "submit":  # by Refresh, after redis did not answer
+            return self._see("properties", {name: query[name] for name in ("d", "g") if name in query})
         if path == "changes":
             return self._changes(environ, query.get("d", ""), query.get("g", ""))
         if path == "blobfolder":

@@ -507,7 +507,10 @@ async def test_a_folder_that_is_gone_is_not_taken_for_redis(tmp_path):
 async def test_redis_away_is_told(tmp_path):
     server = indiredis.redis_server("127.0.0.1", free_port())
     browser = Browser(indiwsgi.make_wsgi_app(server))
-    assert (await asyncio.to_thread(browser.ask, "GET", "/"))["status"] == 503
+    found = await asyncio.to_thread(browser.ask, "GET", "/")
+    assert (found["status"], found["headers"]["Refresh"]) == (503, "5")
+    found = await asyncio.to_thread(browser.ask, "GET", submit("NUM"))  # so a browser asks again after a form
+    assert (found["status"], found["headers"]["Location"]) == (303, "/properties?d=Dev+%3C1%3E&g=Other")
 
 
 @asynchronous
