@@ -235,6 +235,10 @@ async def test_commands_of_a_page_are_sent_in_their_order_and_each_of_them_once(
             assert "has been submitted" in await asyncio.to_thread(send, 3)
             await soon(lambda: len(driver.got) >= 3)
             assert [str(values["N"]) for _, values in driver.got] == ["1", "2", "3"]
+        told = "was not sent: the bridge to INDI is not running"
+        assert told in await asyncio.to_thread(send, 4)
+        redis.rconn.execute_command("ACL", "SETUSER", "default", "-pubsub|numsub")  # then nobody can tell
+        assert "has been submitted" in await asyncio.to_thread(send, 5)
 
 
 @asynchronous
