@@ -307,7 +307,8 @@ class Client:
     ) -> Outcome:
         """Send new values and wait for the outcome.
 
-        While another command for the property is unanswered, it waits for up to 1 s before it is sent.
+        While another command for the property is unanswered, it waits for up to 1 s before it is sent, or until one for
+        another property of the device comes: they are sent in their order.
 
         Args:
             device: The device.

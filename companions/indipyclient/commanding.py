@@ -120,8 +120,8 @@ async def _in_turn(
     began = asyncio.get_running_loop().time()
     try:
         async with asyncio.timeout(limit):
-            if not (confirm is Confirm.SENT or _stops(prop, wish)):
-                await engine.turns.answered(key, turn)
+            at_once, is_file = confirm is Confirm.SENT or _stops(prop, wish), prop.kind is VectorKind.BLOB
+            await engine.turns.answered(key, turn, at_once=at_once, is_file=is_file)
             await engine.turns.sent(key, turn)
     except TimeoutError:
         text = f"{prop.device}.{prop.name}: not sent in {limit:g} s, because an earlier command has not been answered"

@@ -5,6 +5,8 @@ INDI does not say which command an update answers, and a command for numbers or 
 * A command waits until the device has answered the one before, with Busy or otherwise, but not for more than
   :data:`HELD` seconds.  A command that only turns switches Off, which may stop a movement, does not wait, nor does one
   whose outcome nobody awaits.
+* What waits so, unless it is a file, is sent at once when such a command comes, or one for another property of the
+  device, and before it: otherwise a movement would begin after its abort.
 * Members that it does not set have the values that were requested last, as long as that command is not decided yet; and
   after that, if it was given up or waited only for an answer, as long as the device has been Busy ever since.
 * Updates answer the commands in their order, except those with the values that only a later one has requested.  Alert
@@ -14,7 +16,8 @@ INDI does not say which command an update answers, and a command for numbers or 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import dropwhile, islice, takewhile
 from typing import Final
@@ -38,6 +41,7 @@ class Turn:
         pending: How it is shown while somebody waits for its outcome.
         sent: What is sent now comes after it, or it will not be sent.
         answered: The device has answered it, or will not.
+        can_hurry: It waits for earlier ones, and need not wait for their answers.
     """
 
     def __init__(self) -> None:
@@ -45,11 +49,34 @@ class Turn:
         self.pending: Pending | None = None
         self.sent = asyncio.Event()
         self.answered = asyncio.Event()
+        self.can_hurry = False
+        self._hurried = False
+        self._patience: asyncio.Timeout | None = None
 
     @property
     def undecided(self) -> Expectation | None:
         """What it waits for, until that is decided."""
         return self.expectation if self.expectation is not None and self.expectation.verdict is None else None
+
+    def hurry(self) -> None:
+        """Do not wait for answers any longer."""
+        self._hurried = True
+        now = asyncio.get_running_loop().time()
+        if self._patience is not None and (self._patience.when() or 0.0) > now:
+            self._patience.reschedule(now)
+
+    async def wait(self, answers: Iterable[asyncio.Event]) -> None:
+        """Wait for the answers to earlier commands, for some time."""
+        if self._hurried:
+            return
+        try:
+            async with asyncio.timeout(HELD) as self._patience:
+                for answer in answers:
+                    await answer.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._patience = None
 
     def note_answer(self) -> None:
         """Note whether the device has answered."""
@@ -104,14 +131,29 @@ class Turns:
         for other in reversed([*unsent]):
             await other.sent.wait()
 
-    async def answered(self, key: Key, turn: Turn) -> None:
-        """Wait until earlier commands have been answered, for some time."""
+    async def answered(self, key: Key, turn: Turn, *, at_once: bool, is_file: bool) -> None:
+        """Wait until earlier commands have been answered, and those for other properties sent, for some time.
+
+        Args:
+            key: The property.
+            turn: The command.
+            at_once: It does not wait for answers.
+            is_file: Later ones, which would have to wait until it has been transmitted, may overtake it.
+        """
+        others = [(of, other) for of, turns in self._of.items() if of[0] == key[0] for other in turns]
+        ahead = [other for of, other in others if other.can_hurry and (at_once or of != key)]
+        answers = [] if at_once else [other.answered for other in self._before(key, turn)]
+        turn.can_hurry = not is_file
+        for other in ahead:
+            other.hurry()
         try:
-            async with asyncio.timeout(HELD):
-                for other in [*self._before(key, turn)]:
-                    await other.answered.wait()
-        except TimeoutError:
-            pass
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HELD):
+                    for other in ahead:
+                        await other.sent.wait()
+            await turn.wait(answers)
+        finally:
+            turn.can_hurry = False
 
     def expected(self, prop: Property) -> Property:
         """The property with the values that those commands have requested which have begun."""

@@ -21,7 +21,7 @@ from .errors import need
 from .keys import Keys
 from .servers import RedisServer
 from .web import security
-from .web.forms import BadForm, TooLarge, read_form
+from .web.forms import BadForm, Form, TooLarge, read_form
 from .web.sending import meaning_of, send_form
 
 __all__ = ["make_wsgi_app"]
@@ -122,6 +122,7 @@ class _Page:
         self._connection: Any = None
         self._lock = threading.Lock()
         self._login = threading.Lock()
+        self._sending = threading.Lock()
         self._logins = threading.Semaphore(LOGINS)
         self._asked = 0.0
 
@@ -201,6 +202,8 @@ class _Page:
             return self._devices(session, told)
         if path == "properties" and query.get("d"):
             return self._properties(query["d"], query.get("g", ""), session, told)
+        if path == "submit":  # by Refresh, after redis did not answer
+            return self._see("properties", {name: query[name] for name in ("d", "g") if name in query})
         if path == "changes":
             return self._changes(environ, query.get("d", ""), query.get("g", ""))
         if path == "blobfolder":
@@ -228,29 +231,38 @@ class _Page:
             tools.getProperties(rconn, self._server, device=device)
             return self._see("properties" if device else "", {"d": device} if device else {})
         if path == "submit" and device and query.get("p"):
-            if self._is_overtaken(rconn, session, device, form.fields.get("n", "")):
-                told = f"Change to property {query['p']} was not sent: a later command has come before it"
-            else:
-                told = send_form(rconn, self._server, device, query["p"], form)
+            told = self._submit(rconn, session, device, query["p"], form)
             return self._see("properties", {"d": device, "g": query.get("g", ""), "told": told})
         return _Answer("404 Not Found", "There is no such form")
 
-    def _is_overtaken(self, rconn: Any, session: str, device: str, number: str) -> bool:
-        """Whether a later command of a page for the device has come: what stops it may overtake what moves it."""
-        count, _, tab = number.partition(" ")
-        if not (count.isascii() and count.isdigit() and len(count) <= 15 and tab):
-            return False
+    def _submit(self, rconn: Any, session: str, device: str, name: str, form: Form) -> str:
+        """Send a form; returns the message for the user."""
+        count, _, tab = form.fields.get("n", "").partition(" ")
+        if not (count.isascii() and count.isdigit() and len(count) <= 15 and tab):  # a file, which may take its time
+            return send_form(rconn, self._server, device, name, form)
+        with self._sending:  # one after the other, or the next one might be sent before this
+            if reason := self._overtaken(rconn, session, device, int(count), tab):
+                return f"Change to property {name} was not sent{reason}"
+            return send_form(rconn, self._server, device, name, form)
+
+    def _overtaken(self, rconn: Any, session: str, device: str, count: int, tab: str) -> str:
+        """Why a command of a page is not sent, if it is not: what stops a device may overtake what moves it."""
         key = self._keys.key("sent")
         member = hashlib.sha256(f"{session} {tab} {device}".encode()).hexdigest()[:24]
         try:
             with rconn.pipeline(transaction=True) as pipeline:
-                pipeline.zadd(key, {member: int(count)}, gt=True, ch=True)
+                pipeline.zadd(key, {member: count}, gt=True, ch=True)
+                pipeline.zscore(key, member)
                 pipeline.zremrangebyrank(key, 0, -LISTED - 1)
                 pipeline.expire(key, SESSION)
-                is_newest, *_ = pipeline.execute()
+                is_newest, newest, *_ = pipeline.execute()
         except need("redis.exceptions", "redis").ResponseError:  # redis before 6.2 cannot tell
-            return False
-        return not is_newest
+            return ""
+        if is_newest:
+            return ""
+        if newest == count:  # the browser has lost its connection before the answer, and sends it again by itself
+            return " again: it has come already"
+        return ": a later command has come before it"
 
     def _see(self, path: str, query: Mapping[str, str]) -> _Answer:
         where = self._base + path + (f"?{urlencode(query)}" if query else "")

@@ -130,7 +130,7 @@ class TreeBridge:
                         woken = asyncio.create_task(self._wake.wait())
                     if self._forget:
                         self._forget = False
-                        self._published.clear()
+                        self._published = dict.fromkeys(self._published, b"")  # some may have to be deleted
                         self._since = asyncio.get_running_loop().time()
                     if self._broker.up:
                         await self._publish_all()
@@ -182,9 +182,9 @@ class TreeBridge:
                 elif at in self._published:
                     wanted[at] = self._published[at]
         if self._left and settled and self._model.connected and self._is_linked_for(EARLIER):
-            for topic in self._left - wanted.keys():
+            left, self._left = self._left, set()  # more may come meanwhile
+            for topic in left - wanted.keys():
                 await self._broker.publish(topic, b"", qos=1, retain=True)
-            self._left.clear()
         for topic in self._published.keys() - wanted.keys():
             await self._broker.publish(topic, b"", qos=1, retain=True)
             del self._published[topic]

@@ -11,6 +11,7 @@ from indipyclient.model.commands import with_colons, with_point
 from indipydriver.protocol.values import file_format
 
 from .. import tools
+from ..errors import need
 from ..servers import RedisServer
 from .forms import Form
 
@@ -38,6 +39,8 @@ def send_form(rconn: Any, server: RedisServer, device: str, name: str, form: For
         means = meaning_of(attributes, tools.property_elements(rconn, server, name, device))
         if form.fields["means"] != means:
             return f"Change to property {label} was not sent: it has been defined differently since the page was loaded"
+    if not _has_listener(rconn, server):
+        return f"Change to property {label} was not sent: the bridge to INDI is not running"
     kind = attributes["vector"]
     given = {key: value.replace("\r\n", "\n") for key, value in form.fields.items()}  # so browsers write lines
     before = {key.removeprefix("was."): value for key, value in given.items() if key.startswith("was.")}
@@ -68,6 +71,14 @@ def send_form(rconn: Any, server: RedisServer, device: str, name: str, form: For
     if sent is None:
         return f"Change to property {label} was not sent: a value is not valid"
     return f"Change to property {label} has been submitted"
+
+
+def _has_listener(rconn: Any, server: RedisServer) -> bool:
+    """Whether anybody listens to commands, as far as this user of redis may know."""
+    try:
+        return any(count for _, count in rconn.pubsub_numsub(server.to_indi_channel))
+    except need("redis.exceptions", "redis").ResponseError:
+        return True
 
 
 def _changed(fields: dict[str, str], before: dict[str, str]) -> dict[str, str]:
@@ -108,7 +119,7 @@ def _range(rconn: Any, server: RedisServer, device: str, name: str, fields: dict
             number = tools.number_to_float(text)
         except ValueError:
             return f"{known.get('label', element)}: {text!r} is not a number"
-        if text.strip() == "":
+        if not any(map(str.isdigit, text)):  # "-" is 0 to drivers, and not to people
             return f"{known.get('label', element)}: a number is needed"
         low, high = known.get("float_min", 0.0), known.get("float_max", 0.0)
         if low < high and not low <= number <= high:

@@ -180,6 +180,27 @@ async def test_a_command_that_stops_something_does_not_wait(monkeypatch):
 
 
 @asynchronous
+async def test_a_movement_does_not_begin_after_its_abort(monkeypatch):
+    """A person corrects the target before the device has answered, and then stops it by another property."""
+    monkeypatch.setattr(turns_module, "HELD", 60)
+    async with meeting(DEFINE, SWITCHES) as (server, client):
+        steps = [
+            lambda: client.set("Mount", "EQ", RA=5),
+            lambda: client.set("Mount", "EQ", RA=6),
+            lambda: client.press("Mount", "CONNECTION", "CONNECT"),
+            lambda: client.set("Mount", "EQ", RA=7),
+            lambda: client.press("Mount", "CONNECTION", "CONNECT"),
+            lambda: client.set("Mount", "CONNECTION", CONNECT=False),
+        ]
+        tasks = [background(step()) for step in steps]
+        sent = [values(await server.expect(match("new.*"))) for _ in steps]
+        assert [found.get("RA", found.get("CONNECT")) for found in sent] == ["5", "6", "On", "7", "On", "Off"]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+@asynchronous
 async def test_a_cancelled_command_holds_up_nobody_and_leaves_nothing():
     async with meeting(DEFINE) as (server, client):
         tasks = [background(client.set("Mount", "EQ", RA=value)) for value in (5, 6, 7)]

@@ -13,8 +13,8 @@ from examples import thermostat
 from indipyclient import Client
 from indipyclient.model.model import Model
 from indipydriver import Device, IPyDriver
-from indipydriver.propertymembers import SwitchMember
-from indipydriver.propertyvectors import SwitchVector
+from indipydriver.propertymembers import SwitchMember, TextMember
+from indipydriver.propertyvectors import SwitchVector, TextVector
 from indipydriver.protocol.messages import DefMember, DefVector, DelProperty, OneMember, SetVector
 from indipydriver.protocol.tags import Permission, State, VectorKind
 from indiredis import mqttrun
@@ -759,6 +759,40 @@ async def test_what_is_not_so_at_the_broker_goes_although_nothing_changes(monkey
         await eventually(lambda: ("indi/pier/Old/P", b"") in broker.published)
         bridging._take(Incoming("indi/pier/status", b"offline", False))
         await eventually(lambda: broker.published.count(status) == 2)
+        running.cancel()
+        await asyncio.wait([running])
+
+
+@asynchronous
+async def test_what_goes_while_the_broker_is_slow_is_not_left_there(monkeypatch):
+    """What an earlier run has left, and comes while other such is deleted; and what goes as Home Assistant starts."""
+    monkeypatch.setattr(treebridge, "EARLIER", 0.1)
+    driver, gate = IPyDriver(Device("D", [TextVector("P", "P", "G", "ro", "Ok", [TextMember("T")])])), asyncio.Event()
+    async with running_server(driver) as server, Client("127.0.0.1", server.port) as client:
+        bridging, broker = tree_of(client)
+        publish = broker.publish
+
+        async def when_there_is_room(topic, payload, **more):
+            if topic == "indi/pier/Old/P":
+                bridging._take(Incoming("indi/pier/Old/Q", b"{}", True))
+            await gate.wait()
+            return await publish(topic, payload, **more)
+
+        broker.publish = when_there_is_room
+        running = asyncio.create_task(bridging.run())
+        gate.set()
+        bridging._publish_anew()
+        await eventually(lambda: "indi/pier/D/P/def" in dict(broker.published))
+        bridging._take(Incoming("indi/pier/Old/P", b"{}", True))
+        await eventually(lambda: ("indi/pier/Old/Q", b"") in broker.published)
+        gate.clear()
+        bridging._publish_anew()
+        await asyncio.sleep(0.01)
+        await driver["D"].send_delProperty()
+        await eventually(lambda: client.get("D", "P") is None)
+        bridging._publish_anew()
+        gate.set()
+        await eventually(lambda: ("indi/pier/D/P/def", b"") in broker.published)
         running.cancel()
         await asyncio.wait([running])
 

@@ -10,6 +10,7 @@ import io
 import os
 import re
 import sys
+import threading
 import time
 import urllib.parse
 from wsgiref.validate import validator
@@ -158,6 +159,7 @@ async def test_each_kind_of_property_is_shown_and_set(tmp_path):
                     ("NUM", {"m.N": "1 250"}, "is not a number"),
                     ("NUM", {"m.N": "12"}, "12 is not from 0 to 10"),
                     ("NUM", {"m.N": "much"}, "is not a number"),
+                    ("NUM", {"m.N": "-"}, "a number is needed"),  # drivers would read 0
                     ("TEXT", {"m.T": "né <x>"}, "has been submitted"),
                     ("ONE", {"choice": "B <i>"}, "has been submitted"),
                     ("MOST", {"choice": ""}, "has been submitted"),
@@ -200,6 +202,43 @@ async def test_each_kind_of_property_is_shown_and_set(tmp_path):
             await soon(
                 lambda: tools.attributes_dict(redis.rconn, redis.server, "BLOB", "Dev <1>")["blobs"] == "Enabled"
             )
+
+
+@asynchronous
+async def test_commands_of_a_page_are_sent_in_their_order_and_each_of_them_once(tmp_path, monkeypatch):
+    """A weak link delivers several at once, or loses an answer, so that the browser sends the command again."""
+    driver, read = Everything(), tools.attributes_dict
+    async with redis_running() as redis, running_server(driver) as server:
+        there = indiredis.indi_server("127.0.0.1", server.port)
+        async with bridge(indiredis.run_inditoredis, there, redis.server, blob_folder=tmp_path):
+            await soon(lambda: "NUM" in tools.properties(redis.rconn, redis.server, "Dev <1>"))
+            browser = Browser(indiwsgi.make_wsgi_app(redis.server))
+            token = await asyncio.to_thread(browser.token)
+
+            def send(number):
+                answer = browser.post(submit("NUM"), token=token, n=f"{number} tab", **{"m.N": str(number)})
+                return urllib.parse.unquote_plus(answer["headers"]["Location"])
+
+            second = threading.Thread(target=send, args=(2,))
+
+            def slowly(*args):
+                if not second.ident:
+                    second.start()
+                    second.join(0.5)
+                return read(*args)
+
+            monkeypatch.setattr(tools, "attributes_dict", slowly)
+            assert "has been submitted" in await asyncio.to_thread(send, 1)
+            await asyncio.to_thread(second.join)
+            assert "was not sent again: it has come already" in await asyncio.to_thread(send, 2)
+            assert "was not sent: a later command has come before it" in await asyncio.to_thread(send, 1)
+            assert "has been submitted" in await asyncio.to_thread(send, 3)
+            await soon(lambda: len(driver.got) >= 3)
+            assert [str(values["N"]) for _, values in driver.got] == ["1", "2", "3"]
+        told = "was not sent: the bridge to INDI is not running"
+        assert told in await asyncio.to_thread(send, 4)
+        redis.rconn.execute_command("ACL", "SETUSER", "default", "-pubsub|numsub")  # then nobody can tell
+        assert "has been submitted" in await asyncio.to_thread(send, 5)
 
 
 @asynchronous
@@ -472,7 +511,10 @@ async def test_a_folder_that_is_gone_is_not_taken_for_redis(tmp_path):
 async def test_redis_away_is_told(tmp_path):
     server = indiredis.redis_server("127.0.0.1", free_port())
     browser = Browser(indiwsgi.make_wsgi_app(server))
-    assert (await asyncio.to_thread(browser.ask, "GET", "/"))["status"] == 503
+    found = await asyncio.to_thread(browser.ask, "GET", "/")
+    assert (found["status"], found["headers"]["Refresh"]) == (503, "5")
+    found = await asyncio.to_thread(browser.ask, "GET", submit("NUM"))  # so a browser asks again after a form
+    assert (found["status"], found["headers"]["Location"]) == (303, "/properties?d=Dev+%3C1%3E&g=Other")
 
 
 @asynchronous
