@@ -232,9 +232,11 @@ class Engine:
         return False
 
     def _ask(self, session: Session, devices: list[str] | None) -> None:
+        """Ask for definitions, and whether the server is there: a driver may be busy, or its BLOBs wanted only."""
         self._asked = self._loop.time()
         for device in [None] if devices is None else devices:
             session.put(encode(GetProperties(device, self.model.names(device)[0] if device is not None else None)))
+        session.put(encode(Ping("silence")))
 
     def _lose(self) -> None:
         self.model.link_lost()

@@ -11,6 +11,8 @@ may be older than the command.  The rules:
 * Without Busy, numbers accept it if they are the requested ones, or if the property was quiet before, because then
   the update is the answer.  A property that had been sending updates by itself is watched for :data:`GRACE` more
   seconds, in which Busy may still arrive.
+* If the property was Busy before, with somebody's command, Ok without the requested values may end that one, whether
+  or not Busy has been said again: many drivers take up one command after the other.  It is watched as long for Busy.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from .properties import Member, Property, number_of
 __all__ = ["GRACE", "TELEMETRY", "Confirm", "Expectation", "Verdict", "met", "patience"]
 
 GRACE: Final = 2.0
-"""Seconds in which a property that sends updates by itself may still say Busy, or Alert, or the value."""
+"""Seconds in which a property that sends updates by itself, or was Busy, may still say Busy, or Alert, or the value."""
 TELEMETRY: Final = 3.0
 """A property with an update in this many seconds before the command counts as sending updates by itself."""
 LEAST_PATIENCE: Final = 10.0
@@ -143,6 +145,8 @@ class Expectation:
         elif state is State.BUSY:
             self.acknowledged = True
             self._grace = None
+        elif self._was_busy and state is not State.ALERT and not self.confirmed:
+            self._wait(now, Verdict.ACCEPTED)
         elif self.acknowledged:
             self._decide(state)
         elif state is State.ALERT:

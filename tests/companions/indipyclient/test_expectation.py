@@ -60,6 +60,18 @@ TABLE = {
         TRACKING, ALERT, [(0.2, ALERT, 1), (0.4, BUSY, 1), (5, OK, 5)], (ACCEPTED, 5, True),
     ),
     "in alert before, and after": (TRACKING, ALERT, [(0.2, ALERT, 1), (1.2, ALERT, 1)], (REFUSED, 2.2, False)),
+    "busy before, and then with the command": (
+        QUIET, BUSY, [(4, OK, 3), (4.1, BUSY, 3), (9, OK, 5)], (ACCEPTED, 9, True),
+    ),
+    "busy before with two others": (
+        QUIET, BUSY, [(1, BUSY, 2), (4, OK, 3), (4.1, BUSY, 3), (7, OK, 4), (7.1, BUSY, 4), (9, OK, 5)],
+        (ACCEPTED, 9, True),
+    ),
+    "busy before, and the next target replaces the last": (
+        QUIET, BUSY, [(0.1, BUSY, 1), (4, OK, 5)], (ACCEPTED, 4, True),
+    ),
+    "busy before, and it ends elsewhere": (QUIET, BUSY, [(0.1, BUSY, 1), (4, IDLE, 3)], (ACCEPTED, 6, False)),
+    "busy before, and refused when its turn comes": (QUIET, BUSY, [(4, OK, 3), (4.1, ALERT, 3)], (REFUSED, 4.1, False)),
     "an update without a state": (QUIET, OK, [(0.1, None, 5)], (ACCEPTED, 0.1, True)),
 }  # fmt: skip
 
@@ -82,6 +94,11 @@ def test_what_counts_as_the_answer(name):
 def test_who_asks_waits_for_more_or_less(confirm, steps, expected):
     verdict, seconds, _ = play(steps, confirm=confirm)
     assert (verdict, round(seconds, 6)) == expected
+
+
+def test_switches_are_set_after_those_of_somebody_else():
+    steps = [(4, OK, "Off"), (4.1, BUSY, "Off"), (9, OK, "On")]
+    assert play(steps, before=BUSY, kind=VectorKind.SWITCH) == (ACCEPTED, 9, True)
 
 
 def test_a_switch_that_springs_back_was_accepted():

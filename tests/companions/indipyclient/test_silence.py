@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import re
 import socket
 
 import pytest
@@ -132,6 +133,21 @@ async def test_who_was_suspended_asks_before_it_gives_up():
         began = loop.time()
         await client.wait_link(False)  # there is no answer this time
         assert 19 <= loop.time() - began <= 22
+        assert client.stats.reconnects == 0
+
+
+@driver_test
+async def test_a_server_whose_driver_is_busy_for_minutes_is_still_there():
+    """As it is for a driver that waits for its instrument, and answers nothing meanwhile; the server answers pings."""
+    async with meeting(DEFINE) as (line, client):
+        line.take()
+        task = asyncio.create_task(client.set("Mount", "EQ", RA=4, timeout=600))
+        for _ in range(50):
+            await asyncio.sleep(5.0)
+            for uid in re.findall(rb'<pingRequest uid="([^"]+)"', line.take()):
+                line.say(b'<pingReply uid="%s"/>' % uid)
+        line.say(numbers("Ok", RA=4))
+        assert (await task).confirmed
         assert client.stats.reconnects == 0
 
 
