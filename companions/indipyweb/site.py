@@ -126,6 +126,7 @@ class Site:
         self._disk = disk or Disk()
         self._ids: dict[Key, int] = {}
         self._keys: dict[int, Key] = {}
+        self._born: dict[Key, int] = {}  # the change since which a number has stood for a property
         self._shapes: dict[Key, tuple[object, str]] = {}
         self._last_id = 0
         self._waiters: set[asyncio.Event] = set()
@@ -227,6 +228,7 @@ class Site:
         for key in [key for key in self._ids if model.get(*key) is None]:
             self._keys.pop(self._ids.pop(key), None)
             self._shapes.pop(key, None)
+            self._born.pop(key, None)
             if self.alerts.pop(key, None) is not None:
                 self.alerts_rev = model.rev
         self.histories.keep(lambda device, name: model.get(device, name) is not None)
@@ -273,6 +275,7 @@ class Site:
             self._last_id += 1
             found = self._ids[key] = self._last_id
             self._keys[found] = key
+            self._born[key] = self.model.rev
         return found
 
     def property_of(self, id: int) -> Property | None:
@@ -355,7 +358,12 @@ class Site:
             for prop in delta.properties
             if wanted.wants(prop)
         }
-        gone = [[g.device, g.name] for g in delta.deleted if g.name is None or self.model.get(g.device, g.name) is None]
+        # What was defined again has another number: a page that was hidden shows it with the one of before.
+        gone = [
+            [g.device, g.name]
+            for g in delta.deleted
+            if g.name is None or self._born.get((g.device, g.name), math.inf) > g.rev
+        ]
         if wanted.group is not None:  # what has moved to another group
             gone += [
                 [p.device, p.name]

@@ -59,6 +59,28 @@ async def test_a_property_that_moves_leaves_its_group(tmp_path):
 
 
 @asynchronous
+async def test_a_page_that_comes_back_does_not_keep_what_was_deleted_beside_what_was_defined_again(tmp_path):
+    """As when a telescope was disconnected and connected while the tablet was in a pocket."""
+    async with website(tmp_path) as site:
+        one, vector, key = site.web.first, site.driver.device["NUM"], (AWKWARD, "NUM")
+        before, since = one.id_of(key), one.rev
+        await vector.send_delProperty()
+        await soon(lambda: one.rev == one.model.rev and one.model.get(*key) is None)
+        middle = one.rev
+        vector.enable = True
+        await vector.send_defVector()
+        await soon(lambda: one.rev == one.model.rev and one.model.get(*key) is not None)
+
+        def told(rev):
+            return json.loads(one.delta(Filter(AWKWARD), rev)[1])
+
+        assert one.id_of(key) != before
+        assert told(since)["del"] == [[AWKWARD, "NUM"]]
+        assert str(one.id_of(key)) in told(since)["set"]
+        assert "del" not in told(middle)
+
+
+@asynchronous
 async def test_limits_that_come_with_values_are_drawn(tmp_path):
     async with website(tmp_path) as site:
         one = site.web.first
