@@ -63,7 +63,8 @@ class RoofDriver(ipd.IPyDriver):
         match event:
             case ipd.defLightVector() | ipd.setLightVector():
                 self.heard = asyncio.get_running_loop().time()
-                self.dry = event.get("RAIN", "Ok" if self.dry else "Alert") == "Ok"
+                light = event.get("RAIN", "Ok" if self.dry else "Alert")
+                self.dry = light == "Ok" and event.state != "Alert"  # Alert: the sensor cannot be read
             case ipd.delProperty():  # the sensor is gone
                 self.dry = False
         if not self.dry and self.target > 0:

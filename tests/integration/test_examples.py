@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from examples import camera, led, observatory, snooping, stdio_driver, thermostat
-from indipydriver.protocol.messages import DefMember, DefVector, GetProperties
+from indipydriver.protocol.messages import DefMember, DefVector, GetProperties, OneMember, SetVector
 from indipydriver.protocol.tags import State, VectorKind
 from indipydriver.testing import DriverHarness, driver_test
 from tests.support import (
@@ -250,6 +250,25 @@ async def test_the_roof_stays_open_as_long_as_a_quiet_sensor_answers():
         harness.assert_values("Roof", "ROOF_POSITION", OPEN="100")
         await harness.advance(100)
         harness.assert_values("Roof", "ROOF_POSITION", OPEN="0")
+
+
+@driver_test
+async def test_the_roof_closes_when_the_sensor_cannot_read_its_instrument():
+    """Such a driver says Alert for its vector, as the how-to asks for; the light keeps its last value."""
+
+    def news(state):
+        return SetVector(VectorKind.LIGHT, "Rain Sensor", "WEATHER_STATUS", (OneMember("RAIN", "Ok"),), state)
+
+    async with DriverHarness(snooping.make_roof()) as harness:
+        await harness.send(news(State.OK))
+        await harness.set_switch("Roof", "DOME_SHUTTER", SHUTTER_OPEN="On")
+        await harness.advance(10)
+        harness.assert_values("Roof", "ROOF_POSITION", OPEN="100")
+        await harness.send(news(State.ALERT))
+        await harness.advance(10)
+        harness.assert_values("Roof", "ROOF_POSITION", OPEN="0")
+        await harness.set_switch("Roof", "DOME_SHUTTER", SHUTTER_OPEN="On")
+        harness.assert_state("Roof", "DOME_SHUTTER", "Alert")
 
 
 @asynchronous
