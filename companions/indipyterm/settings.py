@@ -57,7 +57,7 @@ def load(path: Path | None = None) -> Settings:
     path = path or settings_file()
     found = Settings()
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         import tomllib  # few have such a file
 
         table = tomllib.loads(text)

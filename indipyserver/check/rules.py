@@ -247,6 +247,8 @@ _TABLE: Final = (
          "Catch what may fail, and answer with Alert and a human-readable message; an instrument raises Refused."),
     Rule("slip", _W, "indipydriver", "a class that says what was meant",
          "The driver library logs this, too: such a slip has no effect, or another than the author expects."),
+    Rule("not-awaited", _E, "Python", "coroutines that are awaited",
+         "Write await in front of the call: without it, nothing happens."),
     Rule("blocks-loop", _E, "asyncio", "an event loop that is never held up for half a second",
          "All drivers and clients wait meanwhile: await asyncio.to_thread(...); see the guide to blocking calls."),
     Rule("same-value-refused", _W, _INDI, "the present values accepted as a command",

@@ -114,6 +114,8 @@ class _Script(Conversation):
         if self.subject.watch is not None:
             if self.subject.watch.slips:
                 self.checker.findings.add("slip", "; ".join(self.subject.watch.slips))
+            for forgotten in self.subject.watch.unawaited:
+                self.checker.findings.add("not-awaited", forgotten)
             for failure in self.subject.watch.failures:
                 self.checker.findings.add("handler-failed", failure)
             for place in self.subject.watch.blocked:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from ..loading import function_of, place_of
 
@@ -28,6 +30,7 @@ class DriverWatch(logging.Handler):
     Attributes:
         failures: Descriptions of handlers that raised.
         slips: What the library has warned of in the classes of the drivers.
+        unawaited: What Python has warned of: coroutines that were called, and not awaited.
         limit: After how many seconds a call counts as one that blocks for ever, and what is called then, once, in a
             thread.
     """
@@ -37,6 +40,7 @@ class DriverWatch(logging.Handler):
         self.limit: tuple[float, Callable[[], None]] | None = None
         self.failures: list[str] = []
         self.slips: list[str] = []
+        self.unawaited: dict[str, None] = {}
         self._blocked: dict[str, tuple[float, int, str]] = {}  # by function: longest time, how often seen, place
         self._beat = 0.0
         self._ended = threading.Event()
@@ -58,6 +62,7 @@ class DriverWatch(logging.Handler):
                 logger.setLevel(logging.WARNING)
                 logger.propagate = False
             logger.addHandler(self)
+        self._show, warnings.showwarning = warnings.showwarning, self._warned
 
     def start(self) -> None:
         """Begin to watch the event loop, which is that of the drivers."""
@@ -70,6 +75,7 @@ class DriverWatch(logging.Handler):
         self._ended.set()
         if self._timer is not None:
             self._timer.cancel()
+        warnings.showwarning = self._show
         for logger, (level, propagates) in zip(self._loggers, self._before, strict=True):
             logger.removeHandler(self)
             logger.setLevel(level)
@@ -91,6 +97,14 @@ class DriverWatch(logging.Handler):
             place = place_of(traceback.extract_tb(error.__traceback__))
             what = f"{type(error).__name__}: {error}"
             self.failures.append(f"{text}: {what}{f' ({place})' if place else ''}")
+
+    def _warned(
+        self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *more: Any, **given: Any
+    ) -> None:
+        """Record a warning of Python, which is shown all the same."""
+        if str(message).endswith("was never awaited"):
+            self.unawaited[f"{message} ({os.path.basename(filename)}:{lineno})"] = None
+        self._show(message, category, filename, lineno, *more, **given)
 
     def _signal_life(self) -> None:
         assert self._loop is not None

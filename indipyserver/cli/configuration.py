@@ -50,7 +50,7 @@ def read_configuration(
             text = file.read(_LARGEST_CONFIGURATION + 1)
         if len(text) > _LARGEST_CONFIGURATION:
             raise ValueError(f"it has more than {_LARGEST_CONFIGURATION >> 20} MiB")
-        content = tomllib.loads(text.decode())
+        content = tomllib.loads(text.decode("utf-8-sig"))
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:  # from TOML, or from UTF-8

@@ -99,6 +99,27 @@ def test_slips_are_told_without_v(tmp_path, capfd):
     assert err == ""
 
 
+@pytest.mark.filterwarnings("default:.*was never awaited:RuntimeWarning")
+@asynchronous
+async def test_a_forgotten_await_is_an_error_with_its_line(tmp_path):
+    """Clients see nothing of it: the driver answers them, and only this value is never sent."""
+    with pytest.warns(RuntimeWarning, match="never awaited"):
+        found = await findings(
+            tmp_path,
+            "forgetful_driver",
+            """
+            async def rxevent(self, event):
+                event.vector.update(event)
+                await event.vector.send_setVector(state="Ok")
+
+            async def hardware(self):
+                self["D"]["N"].send_setVector()
+            """,
+        )
+    assert found["not-awaited"].severity is Severity.ERROR
+    assert re.search(r"send_setVector' was never awaited \(forgetful_driver\.py:11\)", found["not-awaited"].seen)
+
+
 @asynchronous
 async def test_a_blocked_event_loop_is_an_error_with_its_line(tmp_path):
     found = await findings(

@@ -25,6 +25,10 @@ def read(path, *words):
     return read_arguments(build_parser(), ["--config", path, *words])
 
 
+def test_a_file_of_an_editor_that_marks_utf_8_and_ends_lines_with_two_characters(site):
+    assert read(site("\ufeffport = 7700\r\n")).port == 7700
+
+
 def test_options_and_drivers(site, tmp_path):
     options = read(
         site("""

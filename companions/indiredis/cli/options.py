@@ -87,7 +87,7 @@ def from_file(parser: argparse.ArgumentParser, argv: Sequence[str]) -> list[str]
         return list(argv)
     config = configparser.ConfigParser(interpolation=None)
     try:
-        with open(known.config, encoding="utf-8") as file:
+        with open(known.config, encoding="utf-8-sig") as file:
             config.read_file(file)
         section: Mapping[str, str] = config["indiredis"]
     except (OSError, configparser.Error, KeyError, UnicodeDecodeError) as error:
@@ -106,7 +106,7 @@ def from_file(parser: argparse.ArgumentParser, argv: Sequence[str]) -> list[str]
 
 def _secret(file: str | None, variable: str) -> str:
     if file:
-        return Path(file).expanduser().read_text(encoding="utf-8").strip()
+        return Path(file).expanduser().read_text(encoding="utf-8-sig").strip()
     return os.environ.get(variable, "")
 
 

@@ -238,7 +238,7 @@ class Broker:
             session = {"protocol": version.V5, "clean_start": True, "properties": properties}
         password = server.password
         if options.password_file is not None:
-            password = Path(options.password_file).read_text(encoding="utf-8").strip()
+            password = Path(options.password_file).read_text(encoding="utf-8-sig").strip()
         context: ssl.SSLContext | None = None
         if options.tls:
             context = ssl.create_default_context() if options.tls is True else options.tls

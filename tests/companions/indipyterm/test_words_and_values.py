@@ -210,7 +210,7 @@ def test_the_help_has_the_keys_in_force():
 def test_settings(tmp_path):
     path = tmp_path / "settings.toml"
     assert files.load(path) == files.Settings()
-    path.write_text('theme = "night"\ncompact = true\nhistory = 60\n[keys]\n"value.plot" = "ctrl+t"\n')
+    path.write_text('\ufefftheme = "night"\ncompact = true\nhistory = 60\n[keys]\n"value.plot" = "ctrl+t"\n', "utf-8")
     assert files.load(path) == files.Settings("night", True, 60, keys={"value.plot": "ctrl+t"})
     path.write_text('theme = "pink"\nhistory = true\ncolour = 1\n')
     assert files.load(path).wrong == [

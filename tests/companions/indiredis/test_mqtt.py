@@ -384,7 +384,7 @@ async def test_tls_and_a_password_from_a_file(tmp_path, caplog):
     keys = certificates()
     users = tmp_path / "users"
     users.touch(mode=0o600)
-    (tmp_path / "password").write_text("secret\n")
+    (tmp_path / "password").write_text("\ufeffsecret\r\n", "utf-8")
     with started(require("mosquitto_passwd"), "-b", str(users), "ann", "secret") as program:
         assert await program.wait() == 0
     users.chmod(0o644)

@@ -245,11 +245,11 @@ async def test_the_command_with_a_configuration_file(tmp_path):
 
 
 def test_a_password_in_a_file_at_home(tmp_path, monkeypatch):
-    """No shell looks at a configuration file."""
+    """No shell looks at a configuration file. Some editors mark UTF-8."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "password").write_text("secret\n")
+    (tmp_path / "password").write_text("\ufeffsecret\r\n", "utf-8")
     config = tmp_path / "bridge.conf"
-    config.write_text("[indiredis]\nid = pier\npassword-file = ~/password\n")
+    config.write_text("\ufeff[indiredis]\nid = pier\npassword-file = ~/password\n", "utf-8")
     parser = parser_of()
     options = parser.parse_args(from_file(parser, ["indi-mqtt", "--config", str(config)]))
     assert mqtt_of(options).password == "secret"
