@@ -6,6 +6,9 @@ the link of its owner. Each of our servers adds its name to the attribute ``via`
 another server, and drops one that contains its own name.
 The attribute is ours; INDI 1.7 lets a receiver ignore attributes it does not know, and indiserver passes them on.
 
+A device that a server has from above can be watched there, but not commanded. Whoever gets its definition from that
+server learns this from a mark in ``via``, and prefers a way without the mark.
+
 What a server accepts leaves room for the attribute (see :class:`Limits`), so the attribute never makes an element
 larger than the next server accepts.
 """
@@ -19,14 +22,15 @@ from .frame import Frame
 from .limits import VIA_ROOM
 from .scan import VIA
 
-__all__ = ["MAX_HOPS", "came_through", "hops_of", "server_name", "with_via", "without_via"]
+__all__ = ["MAX_HOPS", "came_through", "hops_of", "is_only_watched", "server_name", "with_via", "without_via"]
 
 MAX_HOPS: Final = 32
 """Servers one element may pass: far more than any tree has, so an element with more is in a loop."""
 
 _LONGEST_HOST: Final = 40  # of a host; with a dash and eight hexadecimal digits, 32 of them fit into VIA_ROOM
 _LONGEST_HOP: Final = 63
-_ROOM: Final = VIA_ROOM - len(' via=""')
+_WATCHED: Final = "^"
+_ROOM: Final = VIA_ROOM - len(' via="" ') - len(_WATCHED)
 
 _NAME: Final = re.compile(rb"<[A-Za-z]+")
 _HOP: Final = re.compile(rb"[A-Za-z0-9_.-]+")
@@ -53,6 +57,12 @@ def hops_of(frame: Frame) -> list[str]:
     return [hop.decode("ascii") for hop in _HOP.findall(match[3])] if match else []
 
 
+def is_only_watched(frame: Frame) -> bool:
+    """Has one of the servers that this definition has passed got the device from above?"""
+    match = _find(frame.raw)
+    return match is not None and _WATCHED.encode() in match[3]
+
+
 def came_through(frame: Frame, server: str) -> bool:
     """Has this element passed this server before, or more others than ``via`` can hold?"""
     hops = hops_of(frame)
@@ -62,18 +72,21 @@ def came_through(frame: Frame, server: str) -> bool:
     return hop in hops or len(hops) >= MAX_HOPS or sum(map(len, hops)) + len(hops) + len(hop) > _ROOM
 
 
-def with_via(frame: Frame, server: str, after: Frame | None = None) -> Frame:
+def with_via(frame: Frame, server: str, after: Frame | None = None, *, watched: bool = False) -> Frame:
     """The element with the name of one more server in its ``via`` attribute.
 
     Args:
         frame: A getProperties, a message or a definition.
         server: Its name; what ``via`` cannot carry is replaced as by :func:`server_name`.
         after: The element whose path it continues, if that is another one.
+        watched: It defines a device that this server has from above, as :func:`is_only_watched` tells from then on.
     """
     hops = [*hops_of(after or frame), _hop(server)]
     written = " ".join(hops)
     while len(written) > _ROOM:  # of an element that came_through() would have dropped
         written = written.partition(" ")[2]
+    if watched or is_only_watched(frame):
+        written += f" {_WATCHED}"
     raw = without_via(frame).raw
     start = _NAME.match(raw)
     if start is None:  # not an element

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Generic, TypeVar
 
 from indipydriver.protocol.frame import Frame
@@ -62,19 +62,19 @@ class DeviceRecord(Generic[P]):
         circles: It has come back through servers that do not prevent loops (indiserver): servers above get only its
             deletion.
         owner: The endpoint that speaks for it.
-        way: The servers by which it has come, as far as they say so, that of its driver first.
+        watched: It has come from a server above, here or at a server below: it cannot be commanded this way.
         fixed: The owner, a driver in this process, keeps it even when it deletes the whole device.
         seen: Others may have been shown something of it.
         properties: The defined properties, by name.
         refused: The endpoints whose definitions of it were refused, or that have lost it, because it has another owner.
     """
 
-    __slots__ = ("circles", "fixed", "owner", "properties", "refused", "seen", "way")
+    __slots__ = ("circles", "fixed", "owner", "properties", "refused", "seen", "watched")
 
-    def __init__(self, owner: P, fixed: bool, way: Sequence[str]) -> None:
+    def __init__(self, owner: P, fixed: bool, watched: bool) -> None:
         self.circles = False
         self.owner = owner
-        self.way = way
+        self.watched = watched
         self.fixed = fixed
         self.seen = not fixed
         self.properties: dict[str, PropertyRecord] = {}
@@ -144,7 +144,7 @@ class DeviceTable(Generic[P]):
         owner: P,
         *,
         fixed: bool = False,
-        way: Sequence[str] = (),
+        watched: bool = False,
         before: DeviceRecord[P] | None = None,
     ) -> bool:
         """Make an endpoint the owner of a device nobody owns; False if it already owns MAX_DEVICES.
@@ -155,7 +155,7 @@ class DeviceTable(Generic[P]):
             device: Its name.
             owner: The endpoint.
             fixed: See :class:`DeviceRecord`.
-            way: See :class:`DeviceRecord`.
+            watched: See :class:`DeviceRecord`.
             before: What was known of the device until it was taken from another owner.
         """
         owned = self._owned.setdefault(owner, {})
@@ -165,7 +165,7 @@ class DeviceTable(Generic[P]):
                 return False
             self.pop(vacant)
         owned[device] = None
-        record = self._records[device] = DeviceRecord(owner, fixed, way)
+        record = self._records[device] = DeviceRecord(owner, fixed, watched)
         if before is not None:
             record.refused = before.rivals - {owner}
         if self.changed is not None:

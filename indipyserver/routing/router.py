@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Generic
 
 from indipydriver.errors import RemoteProtocolError
@@ -20,7 +20,7 @@ from indipydriver.protocol.frame import Address, Frame
 from indipydriver.protocol.messages import DelProperty, EnableBlob, GetProperties, Message, Ping
 from indipydriver.protocol.refusals import READ_ONLY, commanded_above
 from indipydriver.protocol.tags import TAGS, VectorKind, Verb
-from indipydriver.protocol.via import came_through, hops_of
+from indipydriver.protocol.via import came_through, hops_of, is_only_watched
 
 from .announcements import Announcing, gone_for_limited
 from .bloblinks import BlobLinks
@@ -111,7 +111,7 @@ class Router(Generic[E]):
         Only if nobody below has it: a server above has to give its device up for a driver here.
         """
         record = self.devices.get(device)
-        return record is None or record.vacant or record.owner.role is Role.UPSTREAM
+        return record is None or record.vacant or record.watched
 
     def claim(self, device: str, endpoint: E) -> list[Delivery[E]]:
         """Give an endpoint a device for as long as it is attached, before it has defined it.
@@ -129,7 +129,7 @@ class Router(Generic[E]):
         return out
 
     def _take_over(
-        self, device: str, endpoint: E, out: list[Delivery[E]], *, fixed: bool = False, way: Sequence[str] = ()
+        self, device: str, endpoint: E, out: list[Delivery[E]], *, fixed: bool = False, watched: bool = False
     ) -> bool:
         """Give an endpoint a device, even if another one owns it; False if it already owns as many as are allowed.
 
@@ -140,7 +140,7 @@ class Router(Generic[E]):
         before = self.devices.get(device)
         self._blobs.stop(device, out)
         out += self.release(device, f"{device} is served by another driver or server from now on")
-        return self.devices.claim(device, endpoint, fixed=fixed, way=way, before=before)
+        return self.devices.claim(device, endpoint, fixed=fixed, watched=watched, before=before)
 
     def release(self, device: str, reason: str = "") -> list[Delivery[E]]:
         """Take a device from its owner; returns its deletion for those who are interested."""
@@ -319,12 +319,12 @@ class Router(Generic[E]):
             return True
         if not source.may_speak(frame) or source.only_device not in (None, device):
             return False
-        way = hops_of(frame)
-        if claim and (record is None or self._takeovers.may_take(device, record, source, way)):
+        watched = source.role is Role.UPSTREAM or is_only_watched(frame)
+        if claim and (record is None or self._takeovers.may_take(device, record, watched=watched)):
             if not self.devices.has_room(source):
                 source.complain("devices", "defines more devices than are allowed: the new ones are dropped")
                 return False
-            return self._take_over(device, source, out, way=way)
+            return self._take_over(device, source, out, watched=watched)
         if record is None:
             return True
         if frame.tag.verb is Verb.DEF:
@@ -367,7 +367,7 @@ class Router(Generic[E]):
             if self._only:
                 self._only.passed(frame.address, prop, source, among=among, news=news)
         if receivers:
-            receivers = self._ways.to_servers_and_others(frame, receivers, out)
+            receivers = self._ways.to_servers_and_others(frame, receivers, out, watched=source.role is Role.UPSTREAM)
         if prop.is_blob:
             out_blobs: list[Delivery[E]] = []
             self._blobs.defined(device, name, self.endpoints, out_blobs)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from .devices import DeviceRecord
-from .endpoint import E, Role
+from .endpoint import E
 
 __all__ = ["MOST_TAKEOVERS", "Takeovers"]
 
 MOST_TAKEOVERS: Final = 16
-"""How often in a minute a device is taken from a server above for one below."""
+"""How often in a minute a device that can only be watched is replaced by one that can be commanded."""
 _TAKEOVER_SPAN: Final = 60.0  # seconds in which takeovers are counted
 _MOST_COUNTED: Final = 1000  # devices
 
@@ -19,12 +19,11 @@ _MOST_COUNTED: Final = 1000  # devices
 class Takeovers:
     """Decides who gets a device.
 
-    A device of a server above cannot be commanded from here, so one from below replaces it. There are two limits:
+    A device that a server above has defined, here or at a server below, cannot be commanded this way, so one that can
+    be replaces it: the same one, which is also reached from here downwards, or another one of this name.
 
-    * Not if it is the same one, which has come a longer way round: two servers that are connected to each other, below
-      a third one, would take it from each other for ever.
-    * Not more often than :data:`MOST_TAKEOVERS`: where a server above and one below have devices of the same name, and
-      a driver snoops on it, each deletion may be answered with a definition, which would go on for ever.
+    But not more often than :data:`MOST_TAKEOVERS`: where a server above and one below have devices of the same name,
+    and a driver snoops on it, each deletion may be answered with a definition, which would go on for ever.
 
     Args:
         clock: The time in seconds, from any starting point.
@@ -38,21 +37,17 @@ class Takeovers:
         """Forget all devices, because everybody has gone."""
         self._taken.clear()
 
-    def may_take(self, device: str, record: DeviceRecord[E], source: E, way: Sequence[str]) -> bool:
-        """Does a device that has another owner go to this endpoint, which defines it?  If so, it is counted.
+    def may_take(self, device: str, record: DeviceRecord[E], *, watched: bool) -> bool:
+        """Does a device that has another owner go to whoever defines it now?  If so, it is counted.
 
         Args:
             device: Its name.
             record: What is known of it.
-            source: Who defines it.
-            way: The servers by which the definition has come.
+            watched: It could not be commanded this way either.
         """
-        if source.role is Role.UPSTREAM:
-            return False
         if record.vacant:
-            return True
-        comes_round = way[:1] == record.way[:1] and len(way) > len(record.way) > 0
-        return record.owner.role is Role.UPSTREAM and not comes_round and self._count(device)
+            return not watched
+        return record.watched and not watched and self._count(device)
 
     def _count(self, device: str) -> bool:
         """Count one; False if this device has been taken too often in the last minute."""

@@ -25,15 +25,23 @@ class Ways(Generic[E]):
         self._name = name
         self._routes = routes
 
-    def to_servers_and_others(self, frame: Frame, receivers: tuple[E, ...], out: list[Delivery[E]]) -> tuple[E, ...]:
+    def to_servers_and_others(
+        self, frame: Frame, receivers: tuple[E, ...], out: list[Delivery[E]], *, watched: bool = False
+    ) -> tuple[E, ...]:
         """Deliver an element that ownership does not keep from looping: servers get our name added, others no path.
+
+        Args:
+            frame: The element.
+            receivers: Those who are to get it.
+            out: The list to which deliveries are added.
+            watched: It defines a device of a server above.
 
         Returns:
             Those who still have to get the frame as it is.
         """
         servers = self._routes.servers_among(receivers)
         if servers:
-            out.append(([with_via(frame, self._name)], servers))
+            out.append(([with_via(frame, self._name, watched=watched)], servers))
             receivers = self._routes.intern(p for p in receivers if not p.is_server)
         return self.plainly(frame, receivers, out)
 

@@ -104,7 +104,7 @@ def test_a_device_of_a_server_above_that_comes_round_by_one_below_stays_where_it
 
     defined(above, "origin north")
     assert site.take(snooper) == ["defTextVector Sky p"]
-    defined(below, "origin north south")
+    defined(below, "origin north south ^")
     assert not [line for line in [*site.take(snooper), *site.take(above)] if line != "message"]
     site.leave(above)
     assert site.take(below) == ["getProperties Sky"]
@@ -119,6 +119,62 @@ def test_a_device_of_a_server_above_that_comes_round_by_one_below_stays_where_it
     site.quiet()
     defined(below, "another south")
     assert site.take(snooper) == ["delProperty Sky", "defTextVector Sky p"], "it is another one, below"
+
+
+def _defined_by(site: Site, endpoint: Endpoint, way: str) -> None:
+    """The endpoint, a server, defines a property of the mount, which has come this way."""
+    site.send(endpoint, *elements(define("Mount", "p").raw.replace(b" ", b" via='%s' " % way.encode(), 1)))
+
+
+def test_a_device_goes_to_the_server_below_by_which_it_can_be_commanded() -> None:
+    """The dome has the mount from the pier, which is above it, as its roof snoops on the mount.
+
+    After a restart of the pier, the office had the mount from the dome first, and could not command it any more.
+    """
+    site = Site("office")
+    dome, client = site.add("dome", Role.REMOTE), site.client(ALL)
+    _defined_by(site, dome, "pier dome ^")
+    pier = site.add("pier", Role.REMOTE)
+    site.quiet()
+    _defined_by(site, pier, "pier")
+    assert site.take(client) == ["delProperty Mount", "defTextVector Mount p"]
+    site.send(client, command("Mount", "p"))
+    assert site.take(pier) == ["newTextVector Mount p"]
+    assert site.take(dome) == []
+    _defined_by(site, dome, "pier dome ^")
+    assert site.router.devices.of(pier) == ["Mount"]
+    site.leave(pier)
+    assert site.take(dome) == ["getProperties Mount"]
+
+
+def test_two_servers_below_that_can_both_command_a_device_do_not_take_it_from_each_other() -> None:
+    site = Site("office")
+    dome, client, pier = site.add("dome", Role.REMOTE), site.client(ALL), site.add("pier", Role.REMOTE)
+    _defined_by(site, dome, "pier dome")
+    site.quiet()
+    _defined_by(site, pier, "pier")
+    assert site.router.devices.of(dome) == ["Mount"]
+    assert "delProperty Mount" not in site.take(client)
+
+
+def test_a_device_from_above_is_marked_for_all_servers_that_get_it() -> None:
+    dome = Site("dome")
+    dome.send(dome.driver("Roof"), GetProperties("Mount"))
+    pier, office = dome.above(), dome.above()
+    dome.quiet()
+    _defined_by(dome, pier, "pier")
+    assert b' via="pier dome ^" ' in dome.raw(office)
+    further = Site("office")
+    from_dome, above = further.add("dome", Role.REMOTE), further.above()
+    _defined_by(further, from_dome, "pier dome ^")
+    assert b' via="pier dome office ^" ' in further.raw(above)
+
+
+def test_a_driver_takes_its_device_from_a_server_below_that_has_it_from_above() -> None:
+    site = Site()
+    dome = site.add("dome", Role.REMOTE)
+    _defined_by(site, dome, "pier dome ^")
+    assert site.router.may_claim("Mount")
 
 
 def test_a_device_is_not_taken_from_those_above_for_ever() -> None:

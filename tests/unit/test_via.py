@@ -4,7 +4,15 @@ import pytest
 
 from indipydriver.protocol.frame import Frame, address
 from indipydriver.protocol.framer import Framer
-from indipydriver.protocol.via import MAX_HOPS, came_through, hops_of, server_name, with_via, without_via
+from indipydriver.protocol.via import (
+    MAX_HOPS,
+    came_through,
+    hops_of,
+    is_only_watched,
+    server_name,
+    with_via,
+    without_via,
+)
 
 
 def frame(raw: bytes) -> Frame:
@@ -102,10 +110,21 @@ def test_32_servers_may_pass_an_element_and_no_more():
     assert came_through(frame(f"<message via='{way} s31'/>".encode()), "one")
 
 
+def test_what_came_from_above_stays_marked():
+    defined = frame(b"<defTextVector device='A' name='p' state='Ok' perm='ro'/>")
+    passed = with_via(with_via(defined, "one"), "two", watched=True)
+    assert not is_only_watched(with_via(defined, "one"))
+    assert is_only_watched(passed)
+    again = with_via(passed, "three")
+    assert is_only_watched(again)
+    assert hops_of(again) == ["one", "two", "three"]
+    assert without_via(again).raw == defined.raw
+
+
 @pytest.mark.parametrize("too_much", [0, 1])
 def test_a_way_has_the_room_that_elements_leave_for_it(too_much):
-    """Of 2048 bytes, with the name of the attribute and its quotes."""
-    room = 2048 - len(' via=""')
+    """Of 2048 bytes, with the name of the attribute, its quotes, and the mark of what comes from above."""
+    room = 2048 - len(' via=" ^"')
     hops = ["first", *["h" * 60] * 29]
     hops.append("h" * (room - len(" ".join(hops)) - len(" ") - len(" one") + too_much))
     passed = frame(f"<message via='{' '.join(hops)}'/>".encode())
