@@ -8,7 +8,7 @@ It has one vector of every kind, counts all the time, and sends 5 MB on request:
     indi_setprop Echo.SEND.SEND=On
     indi_getprop -t 5 Echo.BLOB.DATA
 
-Standard output belongs to the protocol, so such a program never prints; it logs.
+Standard output belongs to the protocol, so such a program logs instead of printing.
 """
 
 import asyncio

@@ -244,6 +244,8 @@ class IPyDriver(FixedMapping[Device]):
         handler of its own. Another one, half a second later or more, ends the process at once, even while a blocking
         call holds up the event loop.
 
+        What the program prints meanwhile goes to standard error, as standard output is the stream to the server.
+
         Another run continues where this one has stopped reading, even within an element. Commands that have been
         received and not handled end with their run; so does what a TCP socket holds unread.
 
@@ -260,7 +262,7 @@ class IPyDriver(FixedMapping[Device]):
         except BaseException:
             self._engine.cancel_preparation()
             raise
-        with self._shutdown_on_signals():
+        with self._shutdown_on_signals(), contextlib.redirect_stdout(sys.stderr):
             try:
                 await self.serve(link, shutdown_grace=shutdown_grace)
             except (BaseExceptionGroup, RuntimeError) as failure:

@@ -145,7 +145,7 @@ _TABLE: Final = (
     Rule("leading-entity", _N, _LIBINDI, "text that does not begin with an entity",
          "libindi does not decode an entity at the very beginning of a text: put another character first."),
     Rule("prints", _W, _INDI, "no use of print() in a driver",
-         "When the driver runs as a program, what it prints breaks the stream of the protocol: log instead."),
+         "Before a driver that is a program runs, what it prints breaks the stream of the protocol: log instead."),
     # Elements
     Rule("foreign-element", _E, _INDI, "only elements that a device may send",
          "Commands go to devices, never from them."),

@@ -78,18 +78,18 @@ async def test_a_signal_lets_the_driver_switch_off_what_it_has_switched_on(tmp_p
                     while not self.stop:
                         await asyncio.sleep(0.01)
                 finally:
-                    print("off")
+                    print("off", file=sys.stderr)
         driver = Heater(ipd.Device("Heater", []))
         {run}
     """
     reader, writer = os.pipe()
     try:
-        status, said, output = await ended(tmp_path, code, send=number, stdin=reader)
+        status, said, _ = await ended(tmp_path, code, send=number, stdin=reader)
     finally:
         os.close(reader)
         os.close(writer)
     assert status == (128 + number if "IPyServer" in run else 0)
-    assert output == "off\n"
+    assert "\noff\n" in said
     assert "Traceback" not in said
 
 
@@ -165,6 +165,26 @@ async def test_a_driver_runs_over_standard_input_and_output(tmp_path):
         status, said, output = await ended(tmp_path, "driver.run()", stdin=stdin)
     assert (status, said) == (0, "")
     assert "<defNumberVector" in output
+
+
+@asynchronous
+async def test_what_a_driver_prints_is_not_in_its_stream(tmp_path):
+    """It may come in the middle of an image, whose base64 it would become a part of."""
+    asked = tmp_path / "asked.xml"
+    asked.write_text("<getProperties version='1.7'/>", encoding="utf-8")
+    code = """
+        class Talkative(ipd.IPyDriver):
+            async def hardware(self):
+                print(object(), flush=True)
+                print("found", end="")
+        Talkative(ipd.Device("D", [ipd.NumberVector("N", "N", "Main", "ro", "Ok", [ipd.NumberMember("N")])])).run()
+        print("it has ended")
+    """
+    with asked.open("rb") as stdin:
+        status, said, output = await ended(tmp_path, code, stdin=stdin)
+    assert status == 0
+    assert re.fullmatch(r"<object object at .*>\nfound", said)
+    assert re.fullmatch(r"<defNumberVector.*</defNumberVector>\nit has ended\n", output, re.S)
 
 
 def test_a_driver_needs_no_standard_input_of_python(monkeypatch):

@@ -43,9 +43,14 @@ DRIVER = """
 """
 
 
+def said(program: Program) -> str:
+    """What it has printed: a driver that is the whole program prints to standard error."""
+    return program.stdout() + program.stderr()
+
+
 async def insist(program: Program, number: int) -> int:
     """Send it a signal again and again, as a person does; returns how it has ended."""
-    await eventually(lambda: "blocked" in program.stdout() + program.stderr(), timeout=20)
+    await eventually(lambda: "blocked" in said(program), timeout=20)
     async with asyncio.timeout(10):
         while program.process.poll() is None:
             program.signal(number)
@@ -124,12 +129,12 @@ async def test_two_signals_in_one_moment_are_one(tmp_path: Path, by: str, held_u
     if by != "command":
         words = [sys.executable, "-c", orderly + textwrap.dedent(SERVER if by == "script" else DRIVER)]
     with started(*words, cwd=ROOT, stdin=subprocess.PIPE) as program:
-        await eventually(lambda: "blocked" in program.stdout(), timeout=20)
+        await eventually(lambda: "blocked" in said(program), timeout=20)
         for _ in range(2):
             program.signal(signal.SIGTERM)
             await asyncio.sleep(0.02)  # one that waits takes another in
         assert await program.wait() == (0 if by == "driver" else 143)
-        assert "parked" in program.stdout()
+        assert "parked" in said(program)
 
 
 QUICK = """
@@ -148,7 +153,7 @@ async def test_one_signal_names_what_blocks_and_the_command_ends_without_it(tmp_
     name = "make_driver" if text is AT_ITS_START else "hardware"
     line = path.read_text().splitlines().index(" " * (4 if text is AT_ITS_START else 8) + "time.sleep(60)") + 1
     with started(*COMMAND, f"{path}:make_driver", cwd=ROOT) as program:
-        await eventually(lambda: "blocked" in program.stdout() + program.stderr(), timeout=20)
+        await eventually(lambda: "blocked" in said(program), timeout=20)
         program.signal(signal.SIGTERM)
         assert await program.wait() == 143
         told = f"SIGTERM: the event loop is held up, so nothing can be stopped: it is at blocking.py:{line} in {name}; "
@@ -165,7 +170,7 @@ async def test_one_sigterm_names_what_blocks_a_script_which_goes_on_waiting(by: 
         textwrap.dedent(QUICK) + textwrap.dedent(LATER) + textwrap.dedent(SERVER if by == "script" else DRIVER),
     )
     with started(*words, cwd=ROOT, stdin=subprocess.PIPE) as program:
-        await eventually(lambda: "blocked" in program.stdout(), timeout=20)
+        await eventually(lambda: "blocked" in said(program), timeout=20)
         program.signal(signal.SIGTERM)
         await eventually(lambda: "in hardware; send it again to end it at once" in program.stderr(), timeout=20)
         assert program.process.poll() is None
