@@ -104,6 +104,7 @@ class Outputs(_Labelled):
     async def _stop_moving(self) -> None:
         for number in [*self._to_turn_off]:
             await self._set(number, False)
+            self._choose(_OUTPUT.format(number), "OFF")
         await super()._stop_moving()
 
     async def _set(self, number: int, on: bool) -> None:

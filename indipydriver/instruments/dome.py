@@ -147,8 +147,11 @@ class Dome(Shutter, Slaving, Backlash):
 
     def _check_park_option(self) -> None:
         super()._check_park_option()
-        if self._is_turning or any(name in self._operations for name in (_ABS, _REL, _MOTION)):
+        if self._leaves_place():
             raise Refused("The dome moves")
+
+    def _leaves_place(self) -> bool:
+        return self._is_turning or any(name in self._operations for name in (_ABS, _REL, _MOTION, _PARK))
 
     def _after_interruption(self) -> None:
         if not self._is_turning:
@@ -354,6 +357,8 @@ class Dome(Shutter, Slaving, Backlash):
         after = self._operations.drop(_ABS, _REL, _MOTION, _PARK)
         if self._is_to_stop or self._parking_moves_shutter(wanted):
             after += self._operations.drop(SHUTTER, quietly=False)
+        elif self._keeps_place():
+            after += self._operations.running(SHUTTER)
         after += self._operations.running(_ABORT)
         self._has_begun_to_close = False
         self._choose(_PARK, member)
@@ -415,9 +420,7 @@ class Dome(Shutter, Slaving, Backlash):
     # --- following the mount ---
 
     def _may_follow(self) -> bool:
-        if self._is_parked or self._is_turning or self._keeps_place():
-            return False
-        return not any(name in self._operations for name in (_ABS, _REL, _MOTION, _PARK, _ABORT))
+        return not (self._is_parked or self._keeps_place() or self._leaves_place() or _ABORT in self._operations)
 
     def _opening(self) -> float:
         return self.azimuth

@@ -235,6 +235,8 @@ async def open_serial(port: str, baud: int) -> Line:
     try:
         tty.setraw(descriptor)
         settings = termios.tcgetattr(descriptor)
+        settings[0] = 0  # another program may have left it changing bytes, or waiting for lines that are not wired
+        settings[2] &= ~(termios.CSTOPB | getattr(termios, "CRTSCTS", 0))
         settings[2] |= termios.CLOCAL | termios.CREAD
         settings[4] = settings[5] = speed
         termios.tcsetattr(descriptor, termios.TCSANOW, settings)

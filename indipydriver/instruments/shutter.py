@@ -129,6 +129,8 @@ class Shutter(Parking):
         may_hold = self._park in self._operations and self._parking_moves_shutter(self._is_to_park)
         if may_hold or self._holds_shutter:
             raise Refused(f"{MOVED_BY_PARKING} Abort that first.")
+        if self.shutter_needs_park and self._leaves_place():
+            raise Refused("The shutter has power only at the park position, and the dome moves.")
         await self._move_shutter(member)
 
     async def _move_shutter(self, member: str, *, parks: bool = False) -> None:
@@ -138,6 +140,10 @@ class Shutter(Parking):
         how: dict[str, Any] = {"revoke": lambda: self._choose(SHUTTER, None), "waits": False}
         how |= {"accept": lambda: self._choose(SHUTTER, member), "after": self._shutter_waits_for()}
         await self._perform(SHUTTER, work, **how)
+
+    def _leaves_place(self) -> bool:
+        """Whether it turns."""
+        return False
 
     def _keeps_place(self) -> bool:
         """The shutter moves, and would lose its power if the dome turned."""

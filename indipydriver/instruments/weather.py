@@ -134,9 +134,15 @@ class WeatherStation(Place):
             self._vector(name).update(dict.fromkeys(self._vector(name), State.IDLE))
         for name in (_STATUS, _SAFETY, _VALUES):  # nothing has been read yet
             self._vector(name).state = self._bound[name].state = State.IDLE
-        self._read_at.clear()
-        self._is_silent = False
+        self._begin_reading()
         await super()._prepare()
+
+    def _begin_reading(self) -> None:
+        """Nothing has been read yet, nor is missing."""
+        self._last = self._began = asyncio.get_running_loop().time()
+        self._read_at.clear()
+        self._missed.clear()
+        self._is_silent = False
 
     def _after_interruption(self) -> None:
         self._all_lights(State.IDLE)  # it may take long to close it
@@ -149,10 +155,7 @@ class WeatherStation(Place):
     def _start_loops(self) -> None:
         super()._start_loops()
         self._wanted = asyncio.Event()  # of this event loop
-        self._last = self._began = asyncio.get_running_loop().time()
-        self._read_at.clear()
-        self._missed.clear()
-        self._is_silent = False
+        self._begin_reading()
         self._loops.append(self._operations.spawn(self._read_all()))
 
     async def _read_all(self) -> None:

@@ -593,3 +593,42 @@ async def test_a_dome_stays_where_its_shutter_has_power_while_that_moves(monkeyp
         assert client.state(ABS) == "Alert"
         await client.advance(10)
         assert device.log == ["open", "turn"]
+
+
+@pytest.mark.parametrize("moves", ["absolute", "by hand", "parks"])
+@driver_test
+async def test_a_shutter_without_power_is_not_moved_while_the_dome_turns(moves):
+    class Contacts(Jamming):
+        shutter_needs_park = True
+        jam = 5
+
+        async def start_turning(self, clockwise):
+            pass
+
+    async with Session(Contacts()) as client:
+        device = await client.connect()
+        if moves == "absolute":
+            await client.number(ABS, DOME_ABSOLUTE_POSITION=50)
+        else:
+            await client.press(*(("DOME_MOTION", "DOME_CW") if moves == "by hand" else (PARK, "PARK")))
+        await client.press(SHUTTER, "SHUTTER_CLOSE")
+        assert (client.state(SHUTTER), client.on(SHUTTER)) == ("Alert", ["SHUTTER_OPEN"])
+        assert client.texts[-1].startswith("[ERROR] The shutter has power only at the park position")
+        await client.press("DOME_ABORT_MOTION", "ABORT")
+        await client.advance(40)
+        await client.press(SHUTTER, "SHUTTER_CLOSE")
+        await client.until(SHUTTER, "Ok", 30, SHUTTER_CLOSE="On")
+        assert device.log.count("close") == 1
+
+
+@driver_test
+async def test_a_dome_parks_when_its_shutter_which_would_lose_its_power_has_moved():
+    class Contacts(Shuttered):
+        shutter_needs_park = True
+
+    async with Session(Contacts()) as client:
+        device = await client.connect()
+        await client.press(SHUTTER, "SHUTTER_CLOSE")
+        await client.press(PARK, "PARK")
+        await client.until(PARK, "Ok", 40)
+        assert device.log == ["closed", "turn"]

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import pty
+import termios
 
 import pytest
 
@@ -215,6 +216,30 @@ def test_a_serial_port_that_is_not_opened_after_all_is_free():
     controller, port = pty.openpty()
     try:
         asyncio.run(check(os.ttyname(port)))
+    finally:
+        os.close(controller)
+        os.close(port)
+
+
+def test_a_serial_port_has_the_settings_of_this_driver_whatever_another_program_has_left():
+    controller, port = pty.openpty()
+    try:
+        left = termios.tcgetattr(port)
+        left[0] |= termios.IGNCR | termios.INLCR | termios.PARMRK | termios.IXOFF  # as Python before 3.12 leaves them
+        left[2] |= termios.CSTOPB | termios.CRTSCTS | termios.PARENB
+        termios.tcsetattr(port, termios.TCSANOW, left)
+
+        async def answered():
+            line = await lines.open_serial(os.ttyname(port), 9600)
+            asking = asyncio.create_task(line.ask(b"?", b"!"))
+            await asyncio.sleep(0)
+            os.write(controller, b"\xff\r\n!")
+            answer = await asking
+            found = termios.tcgetattr(port)
+            line.close()
+            return answer, found[2] & (termios.CSTOPB | termios.CRTSCTS | termios.PARENB | termios.CSIZE)
+
+        assert asyncio.run(answered()) == (b"\xff\r\n", termios.CS8)
     finally:
         os.close(controller)
         os.close(port)

@@ -603,3 +603,40 @@ async def test_an_output_that_was_turned_on_later_stays_on():
         await client.press("DIGITAL_OUTPUT_1", "ON")
         await client.press("CONNECTION", "DISCONNECT")
         assert device.log == ["connect", True, True]
+
+
+@driver_test
+async def test_an_output_that_is_switched_off_at_the_second_attempt_is_shown_as_off():
+    class Flaky(Gate):
+        fails = 1
+
+        async def set_output(self, number, on):
+            if not on and self.fails:
+                self.fails -= 1
+                raise OSError("no answer")
+            self.note(on)
+
+    async with Session(Flaky()) as client:
+        device = await client.connect()
+        await client.number("PULSE_0", DURATION=60_000)
+        await client.press("DIGITAL_OUTPUT_1", "ON")
+        await disconnect_and_connect(client)
+        assert device.log == ["connect", True, False, "connect"]
+        assert client.on("DIGITAL_OUTPUT_1") == ["OFF"]
+
+
+@pytest.mark.parametrize("again", [lose_and_connect, disconnect_and_connect])
+def test_a_station_that_is_connected_again_gives_no_alarm_before_it_is_read(again):
+    @driver_test
+    async def run():
+        async with Session(Station()) as client:
+            await client.connect()
+            await client.number("WEATHER_TEMPERATURE", MAX_OK=25)  # which is set again
+            await client.advance(3600)
+            before = len(client.history("WEATHER_STATUS"))
+            await again(client)
+            await client.until("WEATHER_STATUS", "Ok", 3)
+            assert {state for state, *_ in client.history("WEATHER_STATUS")[before:]} <= {"Idle", "Ok"}
+            assert not any("no more readings" in text for text in client.texts)
+
+    run()
