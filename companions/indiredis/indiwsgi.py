@@ -348,7 +348,9 @@ class _Page:
     def _properties(self, device: str, group: str, session: str, told: str) -> _Answer:
         seen = self._read_all(device, group)
         if not seen.groups:
-            return _Answer("404 Not Found", "There is no such device")
+            answer = self._devices(session, f"There is no device {device}")  # a page that asks for it again
+            answer.status = "404 Not Found"
+            return answer
         for _, elements in seen.properties:
             for element in elements:
                 path = element.get("filepath")

@@ -31,7 +31,7 @@ from ..inbox import Inbox, too_late
 from ..requests import NotUnderstood, elements, request
 from ..store import encoded
 from .broker import Broker, Incoming
-from .snoop import SnoopTable, is_over
+from .snoop import SnoopTable, Subject, is_over, reduced
 from .topics import STATUS, Topics, is_online, presence, presence_text
 
 __all__ = ["Site"]
@@ -46,8 +46,7 @@ COUNT_EVERY: Final = 5.0
 COUNTS: Final = 6
 """How often listeners are told about the last message, which can also get lost."""
 MISSING: Final = 15.0
-"""Seconds after which a bridge that has not come back together with the broker counts as gone."""
-Subject = tuple[str | None, str | None]
+"""Seconds after which the broker, or a bridge that has not come back together with it, counts as gone."""
 
 
 class Site:
@@ -77,6 +76,7 @@ class Site:
         self._snoops = SnoopTable()
         self._standing: dict[Subject, None] = {}  # requests of drivers here for devices elsewhere
         self._to_repeat: dict[Subject, None] = {}  # of these, those to publish for all
+        self._followed: dict[str, str] = {}  # devices that they have been told of, and by which bridge
         self._present: set[str] = set()  # other bridges
         self._missing: set[str] = set()  # known when the broker went away
         self._newcomers: dict[str, None] = {}  # new bridges that do not know these requests yet
@@ -95,7 +95,7 @@ class Site:
         self.ready = asyncio.Event()
         broker.on_message = self._take
         broker.on_up = self._broker_up
-        broker.on_down = self.ready.clear
+        broker.on_down = self._broker_down
         broker.on_refused = lambda text: self.tell([text])
 
     # Called by the INDI side
@@ -214,9 +214,13 @@ class Site:
             return
         await self._say(payload)
         for who in self._snoops.who_wants(device, name):
-            await self._broker.publish(self._topics.data_for(who), payload)
+            await self._tell_follower(who, payload)
         if isinstance(message, DelProperty) and device is not None:
             self._snoops.deleted(device, name)
+
+    async def _tell_follower(self, who: str, payload: bytes) -> None:
+        """Publish for a bridge whose drivers follow a device here, with our name: it has to know when we are gone."""
+        await self._broker.publish(self._topics.data_for(who), payload, correlation=self._topics.own.encode())
 
     async def _link_changed(self) -> None:
         """Publish messages; and if the instruments are out of reach, that they are gone."""
@@ -234,7 +238,7 @@ class Site:
         asked, self._asked = self._asked, set()
         if (None, None) in asked:
             await self._count()
-        for device, name in _reduced(asked):
+        for device, name in reduced(asked):
             for message in self._definitions(device, name):
                 await self._publish(message)
         if (None, None) in asked:
@@ -243,7 +247,7 @@ class Site:
         for who, (device, name) in dict.fromkeys(snooped):
             for message in self._definitions(device, name):
                 if payload := await encoded(message):
-                    await self._broker.publish(self._topics.data_for(who), payload)
+                    await self._tell_follower(who, payload)
         await self._snoop()
 
     async def _snoop(self) -> None:
@@ -274,6 +278,15 @@ class Site:
         asyncio.get_running_loop().call_later(MISSING, self._look_for_missing, self._broker.connects)
         self._greet = True
         self._feed.poke()
+
+    def _broker_down(self) -> None:
+        self.ready.clear()
+        asyncio.get_running_loop().call_later(MISSING, self._look_for_broker, self._broker.connects)
+
+    def _look_for_broker(self, connects: int) -> None:
+        """Tell our drivers that what they follow elsewhere is out of reach."""
+        if self._broker.connects == connects and not self._broker.up:
+            self._start(self._forget_followed(*self._followed.values()))
 
     def _look_for_missing(self, connects: int) -> None:
         """Remove bridges that went while the broker was unreachable, which it does not report."""
@@ -322,7 +335,7 @@ class Site:
         self._present.discard(who)
         self._snoops.forget(who)
         gone = Incoming(f"{STATUS}/{who}", b"", False)
-        self._inbox.put((who, gone), 0)  # after its earlier requests
+        self._inbox.put((who, gone), 0)  # after what it has said
 
     def _take_snoop(self, who: str, message: Incoming) -> None:
         try:
@@ -372,6 +385,7 @@ class Site:
                     await self._carry_snoop_data(message)
                 elif message.topic.startswith(f"{STATUS}/"):
                     await self._forget_blobs(who)
+                    await self._forget_followed(who)
                 else:
                     await self._carry_request(who, message, came)
             except NotUnderstood as error:
@@ -384,9 +398,22 @@ class Site:
             one = decode(frame)
             if isinstance(one, DefVector | SetVector | DelProperty | Message):
                 await self._pass_on(one)
+            if isinstance(one, DefVector) and (one.device in self._followed or len(self._followed) < MOST):
+                self._followed[one.device] = message.correlation.decode(errors="replace")
             if isinstance(one, DelProperty):  # our request is gone with it
+                if one.name is None:
+                    self._followed.pop(one.device or "", None)
                 self._to_repeat |= {each: None for each in self._standing if is_over(each, one.device, one.name)}
                 self._feed.poke()
+
+    async def _forget_followed(self, *owners: str) -> None:
+        """Tell our drivers that the devices of bridges are out of reach; when they come back, they are asked again."""
+        for device in [device for device, owner in self._followed.items() if owner in owners]:
+            del self._followed[device]
+            try:
+                await self._pass_on(DelProperty(device, None, format_timestamp(), f"{device} is out of reach"))
+            except IndiError as error:
+                logger.info("drivers are not told that %s is out of reach: %s", device, error)
 
     async def _pass_on(self, message: AnyMessage) -> None:
         async with self.turn:
@@ -467,10 +494,3 @@ class Site:
             if mode is not BlobMode.NEVER:
                 found[topic] = None
         return list(found)
-
-
-def _reduced(asked: set[Subject]) -> list[Subject]:
-    """Requests without those that a wider one covers."""
-    if (None, None) in asked:
-        return [(None, None)]
-    return [each for each in asked if each[1] is None or (each[0], None) not in asked]

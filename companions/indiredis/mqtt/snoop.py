@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["SnoopTable", "is_over"]
+__all__ = ["SnoopTable", "Subject", "is_over", "reduced"]
 
 Subject = tuple[str | None, str | None]
 """Device and property; None for all."""
@@ -55,6 +55,13 @@ class SnoopTable:
 def is_over(subject: Subject, device: str | None, name: str | None) -> bool:
     """Whether a request ends when this property, or with a name of None the device, is deleted."""
     return subject[0] == device and (name is None or subject[1] == name)
+
+
+def reduced(asked: set[Subject]) -> list[Subject]:
+    """Requests without those that a wider one covers."""
+    if (None, None) in asked:
+        return [(None, None)]
+    return [each for each in asked if each[1] is None or (each[0], None) not in asked]
 
 
 def _covers(subject: Subject, device: str | None, name: str | None) -> bool:

@@ -298,6 +298,20 @@ async def test_what_changes_while_the_page_is_on_its_way_is_not_missed(tmp_path)
 
 
 @asynchronous
+async def test_the_page_of_a_device_comes_back_with_it(tmp_path):
+    async with desk(tmp_path) as here:
+        page = await here.page()
+        await here.device(page)
+        await here.driver[DEVICE].send_delProperty()
+        await page.get_by_text(f"There is no device {DEVICE}").wait_for()
+        here.driver[DEVICE].enable = True
+        for vector in here.driver[DEVICE].values():
+            vector.enable = True
+            await vector.send_defVector()
+        await page.get_by_role("heading", name=DEVICE).wait_for()
+
+
+@asynchronous
 async def test_whether_there_is_a_connection_is_told_to_who_types_too_and_is_not_told_for_ever(tmp_path):
     async with desk(tmp_path) as here:
         page = await here.page()

@@ -12,10 +12,11 @@ import pytest
 import indiredis
 from examples import camera, thermostat
 from indipyclient import Client
-from indipydriver import Device, IPyDriver
+from indipydriver import Device, IPyDriver, delProperty
 from indipydriver.propertymembers import NumberMember
 from indipydriver.propertyvectors import NumberVector
 from indiredis import tools
+from indiredis.mqtt import site as site_module
 from tests.support import allowed, asynchronous, eventually, free_port, require, running, running_server, started
 from tests.support.certificates import certificates, trusting
 
@@ -62,8 +63,8 @@ async def test_two_sites_one_redis_and_one_port(tmp_path):
                 port_to(mqtt) as port,
                 watching(port) as client,
             ):
-                await client.wait_device("Two")
-                await client.wait_device("One")
+                await client.wait_property("Two", "COUNT")
+                await client.wait_property("One", "COUNT")
                 await soon(lambda: tools.devices(rconn, rs) == ["One", "Two"])
                 await client.set("Two", "COUNT", N=5)
                 tools.newnumbervector(rconn, rs, "COUNT", "One", {"N": 6})
@@ -179,7 +180,9 @@ class Follower(IPyDriver):
         await self.send_getProperties(self.of, self.what)
 
     async def snoopevent(self, event):
-        if hasattr(event, "get") and event.get("N") is not None:
+        if isinstance(event, delProperty):
+            self.seen.append("gone")
+        elif hasattr(event, "get") and event.get("N") is not None:
             self.seen.append(str(event.get("N")))
 
 
@@ -211,6 +214,27 @@ async def test_a_driver_follows_a_device_at_another_site(name):
                 await counter.say(14)
                 await asyncio.sleep(0.2)
                 assert heard.stdout().count("snoop_data/west") == count
+
+
+@asynchronous
+async def test_a_driver_is_told_when_what_it_follows_is_out_of_reach(monkeypatch):
+    """A roof must not stay open because a rain sensor at another site has said long ago that it is dry."""
+    monkeypatch.setattr(site_module, "MISSING", 0.5)
+    counter, follower = Counter("Mount"), Follower("Dome", "Mount")
+    port = free_port()
+    async with running_server(counter) as server:
+        async with broker_running(port) as (mqtt, broker):
+            async with bridge(indiredis.run_driverstomqtt, follower, "west", mqtt):
+                for _ in range(2):
+                    async with site(server, "east", mqtt):
+                        await eventually(lambda: follower.seen[-1:] == ["0"], timeout=10)
+                    await eventually(lambda: follower.seen[-1] == "gone")
+                async with site(server, "east", mqtt):
+                    await eventually(lambda: follower.seen[-1] == "0")
+                    broker.signal(signal.SIGKILL)
+                    await eventually(lambda: follower.seen[-1] == "gone")
+                    async with broker_running(port):
+                        await eventually(lambda: follower.seen[-1] == "0", timeout=20)
 
 
 @asynchronous
