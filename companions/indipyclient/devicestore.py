@@ -33,11 +33,11 @@ class DeviceStore(Received[Device]):
         self.messages: deque[tuple[datetime, str]] = deque(maxlen=MESSAGES)
         self.user_string = ""
         self.user_string_dict: dict[tuple[str, str | None, str | None], str] = {}
-        self._itemid = 0
-        self._blobs = KeptBlobs()
-        self._texts = KeptTexts()
-        self._vectors = 0
-        self._snap: Snap | None = None
+        self._indi_itemid = 0
+        self._indi_blobs = KeptBlobs()
+        self._indi_texts = KeptTexts()
+        self._indi_vectors = 0
+        self._indi_snap: Snap | None = None
         self.timeout_enable = True
         self.vector_timeout_min: float = 2
         self.vector_timeout_max: float = 10
@@ -57,16 +57,16 @@ class DeviceStore(Received[Device]):
 
     def create_itemid(self, devicename: str = "", vectorname: str = "", membername: str = "", **kwargs: Any) -> int:
         """A number for a new item, which no other has."""
-        self._itemid += 1
-        return self._itemid
+        self._indi_itemid += 1
+        return self._indi_itemid
 
     # What vectors need of a running client
 
-    async def send_message(self, message: AnyMessage) -> bool:
+    async def send_indi(self, message: AnyMessage) -> bool:
         """Send a message; False, and a line in the log, if that fails."""
         return False
 
-    def refuse(self, message: str) -> None:
+    def refuse_to_send(self, message: str) -> None:
         """Log why something cannot be sent."""
 
     def look_at_timeout(self, vector: PropertyVector) -> None:
@@ -77,48 +77,48 @@ class DeviceStore(Received[Device]):
 
     # Input
 
-    def define(self, item: DefVector) -> PropertyVector | None:
+    def define_vector(self, item: DefVector) -> PropertyVector | None:
         """Store a definition; None if there are too many already."""
         device = self.data.get(item.device)
-        if (device is None or item.name not in device.data) and not self._has_room(device):
+        if (device is None or item.name not in device.data) and not self._indi_has_room(device):
             return None
         vector = device.data.get(item.name) if device is not None else None
         before = vector if vector is not None and vector.kind is item.kind else None
         size = held(item, item.members, item.message or (before.message if before is not None else None))
-        if not self._texts.take(size - (vector.size if vector is not None else 0)):
+        if not self._indi_texts.take(size - (vector.size if vector is not None else 0)):
             return None
         if device is None:
             device = self.data[item.device] = Device(item.device, self)
         if vector is not None and vector.kind is item.kind:
             vector.define(item)
         else:
-            self._vectors += item.name not in device.data
+            self._indi_vectors += item.name not in device.data
             vector = device.data[item.name] = new_vector(device, self, item)
         vector.size = size
-        self.changed(vector)
+        self.vector_changed(vector)
         return vector
 
     def take_update(self, item: SetVector, vector: PropertyVector) -> bool:
         """Store an update; False if there is too much already."""
         more = vector.growth(item)
         if more:
-            if not self._texts.take(more):
+            if not self._indi_texts.take(more):
                 return False
             vector.grow(item, more)
         vector.update(item)
         return True
 
-    def _has_room(self, device: Device | None) -> bool:
+    def _indi_has_room(self, device: Device | None) -> bool:
         """Whether there is room for one more vector; deleted ones stay, so names could fill the memory."""
-        return self._vectors < MAX_PROPERTIES and (device is not None or len(self.data) < MAX_DEVICES)
+        return self._indi_vectors < MAX_PROPERTIES and (device is not None or len(self.data) < MAX_DEVICES)
 
-    def delete(self, item: DelProperty, device: Device | None, vector: PropertyVector | None) -> bool:
+    def delete_known(self, item: DelProperty, device: Device | None, vector: PropertyVector | None) -> bool:
         """Apply a deletion; False if nothing known is deleted."""
         if device is None or not ((vector is not None and vector.enable) or device.enable):
             return False
         if item.message and (vector is not None or item.name is None):
             said = (stamp(item.timestamp), item.message)
-            self._hear(device, said)
+            self._indi_hear(device, said)
             if item.name is None:
                 self.messages.appendleft(said)
         if item.name is None:
@@ -127,33 +127,33 @@ class DeviceStore(Received[Device]):
             vector.enable = False
         return True
 
-    def _hear(self, device: Device, said: tuple[datetime, str]) -> None:
+    def _indi_hear(self, device: Device, said: tuple[datetime, str]) -> None:
         """Keep a message of a device, and as many earlier ones as there is room for."""
         device.messages.appendleft(said)
-        while not self._texts.take((size := sum(len(text) for _, text in device.messages)) - device.heard):
+        while not self._indi_texts.take((size := sum(len(text) for _, text in device.messages)) - device.heard):
             device.messages.pop()
         device.heard = size
 
-    def _clear(self) -> None:
+    def _indi_clear(self) -> None:
         self.data.clear()
-        self._blobs.clear()
-        self._texts = KeptTexts()
-        self._vectors = 0
-        self._snap = None
+        self._indi_blobs.clear()
+        self._indi_texts = KeptTexts()
+        self._indi_vectors = 0
+        self._indi_snap = None
 
     def keep_blob(self, vector: PropertyVector, membername: str, size: int) -> None:
         """Note a received BLOB: the oldest are dropped when there are too many bytes of them."""
-        for devicename, vectorname, name in self._blobs.add((vector.devicename, vector.name, membername), size):
+        for devicename, vectorname, name in self._indi_blobs.add((vector.devicename, vector.name, membername), size):
             device = self.data.get(devicename)
             old = device.data.get(vectorname) if device is not None else None
             if old is not None and name in old.data and old.kind is VectorKind.BLOB:
                 old.data[name].received(None)
-                self.changed(old)
+                self.vector_changed(old)
 
-    def changed(self, vector: PropertyVector) -> None:
+    def vector_changed(self, vector: PropertyVector) -> None:
         """Note that a vector has changed: the next snapshot must show it."""
         vector.device.changed(vector.name)
-        self._snap = None
+        self._indi_snap = None
 
     # Known values
 
@@ -170,7 +170,7 @@ class DeviceStore(Received[Device]):
     def snapshot(self) -> Snap:
         """A copy that does not change, of devices that have vectors; unchanged parts are shared with other copies."""
         devices = {name: device.snapshot() for name, device in self.data.items()}
-        snap = self._snap
+        snap = self._indi_snap
         if (
             snap is None
             or snap.connected != self.connected
@@ -178,7 +178,7 @@ class DeviceStore(Received[Device]):
             or snap.messages != list(self.messages)
             or any(snap.data.get(name) is not device for name, device in devices.items())
         ):
-            snap = self._snap = Snap(
+            snap = self._indi_snap = Snap(
                 self.indihost, self.indiport, self.connected, devices, list(self.messages), self.user_string
             )
         return snap
@@ -201,7 +201,7 @@ class DeviceStore(Received[Device]):
             vector.user_string = user_string
         elif vector is not None and membername in vector.data:
             vector.data[membername].user_string = user_string
-            self.changed(vector)
+            self.vector_changed(vector)
 
     def get_user_string(self, devicename: str, vectorname: str | None, membername: str | None) -> str | None:
         """The text that was attached, or None.

@@ -127,7 +127,7 @@ class PropertyVector(Mapping[str, Any]):
             else:
                 member.itemid = self._client.create_itemid(self.devicename, self.name, one.name)
                 member.user_string = self._client.stored_user_string(self.devicename, self.name, one.name)
-        self._client.changed(self)
+        self._client.vector_changed(self)
 
     def _make(self, one: DefMember) -> Member:
         raise NotImplementedError
@@ -150,7 +150,7 @@ class PropertyVector(Mapping[str, Any]):
             fields["timeout"] = self._seconds(message.timeout, self.timeout)
         fields["_due"] = 0.0
         self._set_members(message)
-        self._client.changed(self)
+        self._client.vector_changed(self)
 
     def growth(self, message: SetVector) -> int:
         """By how many bytes an update makes the message and the texts of the members longer; short ones do not count
@@ -188,7 +188,7 @@ class PropertyVector(Mapping[str, Any]):
     def __setitem__(self, membername: str, value: Any) -> None:
         """Change the values here; nothing is sent."""
         self.data[membername].membervalue = value
-        self._client.changed(self)
+        self._client.vector_changed(self)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.data)
@@ -199,7 +199,7 @@ class PropertyVector(Mapping[str, Any]):
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
         if name in ("state", "timestamp", "user_string", "enable", "message", "itemid") and "_due" in self.__dict__:
-            self._client.changed(self)
+            self._client.vector_changed(self)
 
     __hash__ = object.__hash__
 
@@ -244,13 +244,13 @@ class PropertyVector(Mapping[str, Any]):
         if timestamp is None:
             timestamp = datetime.now(UTC)
         if not isinstance(timestamp, datetime) or (timestamp.utcoffset() or timedelta(0)) != timedelta(0):
-            self._client.refuse(f"{self.devicename}.{self.name}: the timestamp is not a UTC datetime; not sent")
+            self._client.refuse_to_send(f"{self.devicename}.{self.name}: the timestamp is not a UTC datetime; not sent")
             return
         text = timestamp.replace(tzinfo=None).isoformat(sep="T")
         before, self._due = self._due, math.inf  # on a slow line the answer may come before send_message returns
         sent = False
         try:
-            sent = await self._client.send_message(NewVector(self.kind, self.devicename, self.name, members, text))
+            sent = await self._client.send_indi(NewVector(self.kind, self.devicename, self.name, members, text))
         finally:
             answered = self._due != math.inf
             if not answered:
@@ -285,7 +285,9 @@ class SwitchVector(PropertyVector):
             if isinstance(value, bool):
                 value = "On" if value else "Off"
             if value not in ("On", "Off"):
-                self._client.refuse(f"{self.devicename}.{self.name}.{name} is On or Off, not {value!r}; not sent")
+                self._client.refuse_to_send(
+                    f"{self.devicename}.{self.name}.{name} is On or Off, not {value!r}; not sent"
+                )
                 return
             values[name] = value
         ordered = sorted(values.items(), key=lambda item: item[1] == "On")
@@ -363,7 +365,7 @@ class NumberVector(PropertyVector):
             try:
                 getfloat(value)
             except TypeError as error:
-                self._client.refuse(f"{self.devicename}.{self.name}.{name}: {error}; not sent")
+                self._client.refuse_to_send(f"{self.devicename}.{self.name}.{name}: {error}; not sent")
                 return
             found.append(OneMember(name, str(value).strip() or "0"))
         await self._send(timestamp, tuple(found))

@@ -102,16 +102,16 @@ class QueClient(IPyClient):
                 else:
                     return
 
-    async def _handle(self, item: Any) -> None:
+    async def _indi_handle(self, item: Any) -> None:
         if not isinstance(item, _Answer):
-            await super()._handle(item)
+            await super()._indi_handle(item)
             return
         names = item.devicename, item.vectorname
         try:
             snapshot = self._part(*names) if item.eventtype == "snapshot" else self.snapshot()
             await self._put_item(item.eventtype, *names, item.timestamp, snapshot)
         except Exception as error:  # caused by this item; the next one is not affected
-            self.refuse(f"{item.devicename!r} {item.vectorname!r}: failed: {error}")
+            self.refuse_to_send(f"{item.devicename!r} {item.vectorname!r}: failed: {error}")
 
     async def hardware(self) -> None:
         while not self.stop:
@@ -122,7 +122,7 @@ class QueClient(IPyClient):
                 try:
                     await self._do(*item)
                 except Exception as error:  # caused by this item; the next one is not affected
-                    self.refuse(f"{item[0]!r} {item[1]!r}: failed: {error}")
+                    self.refuse_to_send(f"{item[0]!r} {item[1]!r}: failed: {error}")
 
     async def _take(self) -> Any:
         txque = self.clientdata["txque"]
@@ -141,7 +141,7 @@ class QueClient(IPyClient):
 
     async def _do(self, devicename: str | None, vectorname: str | None, value: Any) -> None:
         if value == "snapshot":
-            self._events.put(_Answer("snapshot", devicename, vectorname, None))
+            self._indi_events.put(_Answer("snapshot", devicename, vectorname, None))
         elif value == "Get":
             await self.send_getProperties(devicename, vectorname)
         elif value in ("Never", "Also", "Only"):
@@ -152,7 +152,7 @@ class QueClient(IPyClient):
             device = self.data.get(devicename)
             vector = device.data.get(vectorname) if device is not None else None
             if vector is not None:
-                self._events.put(_Answer("State", devicename, vectorname, vector.timestamp))
+                self._indi_events.put(_Answer("State", devicename, vectorname, vector.timestamp))
 
     def _part(self, devicename: str | None, vectorname: str | None) -> Snap | SnapDevice | SnapVector | None:
         snap = self.snapshot()

@@ -42,11 +42,14 @@ class Connecting(Options):
         for way in self.connections:
             shown = way is self.connections[0]
             if isinstance(way, Serial):
-                rates = {str(rate): "On" if rate == way.baud else "Off" for rate in BAUD_RATES}
+                rates = [
+                    StandardMember(str(rate), str(rate), "On" if rate == way.baud else "Off")
+                    for rate in sorted({*BAUD_RATES, way.baud})
+                ]
                 port = {"PORT": way.port}
                 made += [
                     self._bind(find("DEVICE_PORT"), self._on_port, permanent=True, shown=shown, values=port),
-                    self._bind(find("DEVICE_BAUD_RATE"), self._on_rate, permanent=True, shown=shown, values=rates),
+                    self._bind(find("DEVICE_BAUD_RATE"), self._on_rate, permanent=True, shown=shown, members=rates),
                 ]
             else:
                 address = {"ADDRESS": way.host, "PORT": way.port or ""}

@@ -27,11 +27,18 @@ class Serial:
 
     Attributes:
         port: The device file at first.
-        baud: Bits a second at first.
+        baud: Bits a second at first. Clients can choose it again, and each of libindi's rates.
+
+    Raises:
+        ValueError: `baud` is no such number.
     """
 
     port: str = "/dev/ttyUSB0"
     baud: int = 9600
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.baud, int) or self.baud < 1:
+            raise ValueError(f"baud is a number such as 9600, not {self.baud!r:.80}")
 
 
 @dataclass(frozen=True, slots=True)

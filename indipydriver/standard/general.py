@@ -86,6 +86,7 @@ CONNECTING: Final = (
         rule="1",
         saved=True,
         users="K",
+        counted=True,
     ),
     switches(
         "DEVICE_AUTO_SEARCH", "Auto Search", _CONNECTION, "*INDI_ENABLED|Enabled; INDI_DISABLED|Disabled", rule="1"

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import pty
+import termios
 import threading
 import xml.etree.ElementTree as ET
 
@@ -450,6 +451,37 @@ def test_a_connection_over_the_network(home):
         assert f"\n      {port}\n" in (home / ".indi" / "Wired_config.xml").read_text()
 
     run(session, real_time=True)
+
+
+class Slow(Wired):
+    """Such as a GPS receiver with NMEA 0183."""
+
+    connections = (Serial(baud=4800),)
+
+
+def test_a_serial_port_with_a_rate_that_libindi_does_not_offer(home):
+    async def session():
+        ours, theirs = pty.openpty()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(ours, lambda: os.write(ours, b"meter " + os.read(ours, 100) + b"#"))
+        try:
+            async with Session(Slow()) as client:
+                rates = client.property("Slow", "DEVICE_BAUD_RATE").values
+                assert list(rates) == ["4800", "9600", "19200", "38400", "57600", "115200", "230400"]
+                assert rates["4800"] == "On"
+                await client.set_text("Slow", "DEVICE_PORT", PORT=os.ttyname(theirs))
+                await client.connect()
+                assert client.device.answer == b"meter ID?"
+                assert termios.tcgetattr(theirs)[4] == termios.B4800
+        finally:
+            loop.remove_reader(ours)
+            os.close(ours)
+            os.close(theirs)
+
+    run(session, real_time=True)
+    for wrong in ("9600", 0, 9600.0):
+        with pytest.raises(ValueError, match="baud is a number such as 9600, not"):
+            Serial(baud=wrong)
 
 
 def test_a_connection_over_a_serial_port(home):

@@ -422,6 +422,35 @@ async def test_the_timeout_of_a_blob_vector_is_that_of_its_definition():
         assert (await client.event("DefineBLOB")).vector.timeout == 7.0
 
 
+class Author(Client):
+    """A class with names of its own, as scripts for PyPI's package have them."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._log = logging.getLogger("author")
+        self._loop = self._default = self._verbose = None
+        self._events = self._blobs = self._vectors = self._texts = self._silence = self._wishes = ()
+
+    async def _anything(self, *args):
+        raise AssertionError("nobody but the author calls this")
+
+    _begin = _clear = _handle = _hold = _received = _say = _save = _tell = _update = _anything
+    changed = define = delete = refuse = send_message = _anything
+
+
+@asynchronous
+async def test_names_of_the_authors_own_replace_nothing(tmp_path, caplog):
+    caplog.set_level(logging.DEBUG)
+    async with meeting(SWITCHES, BLOB, kind=Author, BLOBfolder=str(tmp_path)) as (server, client, _):
+        await client.event("DefineBLOB")
+        await client.send_newVector("Mount", "CONNECTION", members={"CONNECT": "On"})
+        await server.expect(match("newSwitchVector", device="Mount"))
+        one = '<oneBLOB name="CCD1" size="3" format=".fits">YWJj</oneBLOB>'
+        await server.send(f'<setBLOBVector device="CCD" name="CCD1">{one}</setBLOBVector>')
+        await client.event("SetBLOB")
+        assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"abc"]
+
+
 # BLOBs
 
 
@@ -603,7 +632,7 @@ async def test_a_slow_rxevent_holds_up_the_server_and_loses_nothing():
             server.send(*[numbers(RA=n % 24, message=f"{n}" + " " * 500) for n in range(many)])
         )
         await asyncio.sleep(1.0)
-        assert len(client._events) < 2500, "it goes on reading"
+        assert len(client._indi_events) < 2500, "it goes on reading"
         go.set()
         for n in range(many):
             assert (await client.event("Set", timeout=20)).message.strip() == str(n)
@@ -623,9 +652,9 @@ async def test_long_texts_hold_up_the_server(monkeypatch):
     long = numbers(RA=1).replace("<oneNumber", " " * (200 << 10) + "<oneNumber")
     async with meeting(DEFINE, kind=Slow) as (server, client, _):
         sending = asyncio.create_task(server.send(*[long] * 200))
-        await eventually(lambda: len(client._events) > 4)
+        await eventually(lambda: len(client._indi_events) > 4)
         await asyncio.sleep(0.2)
-        assert len(client._events) < 20, "it goes on reading"
+        assert len(client._indi_events) < 20, "it goes on reading"
         go.set()
         for _ in range(200):
             await client.event("Set", timeout=20)
@@ -653,31 +682,31 @@ async def test_a_server_cannot_fill_the_memory_with_texts(monkeypatch, caplog):
     monkeypatch.setattr("indipyclient.model.kept.TEXT_BYTES", 10_000)
     client = Client()
     for name in ("A", "B"):
-        await client._handle(define("D", name, VectorKind.TEXT, T="x" * 6000))
+        await client._indi_handle(define("D", name, VectorKind.TEXT, T="x" * 6000))
     assert list(client["D"]) == ["A"]
-    await client._handle(update("D", "A", VectorKind.TEXT, T="y" * 9500))
+    await client._indi_handle(update("D", "A", VectorKind.TEXT, T="y" * 9500))
     assert client["D"]["A"]["T"] == "x" * 6000
     assert "no room for D A" in caplog.text
     for text in ("y" * 9000, "z", "y" * 9000, "z"):
-        await client._handle(update("D", "A", VectorKind.TEXT, T=text))
+        await client._indi_handle(update("D", "A", VectorKind.TEXT, T=text))
         assert client["D"]["A"]["T"] == text
-    await client._handle(define("D", "N", N=("1", "0", "9", "0")))
+    await client._indi_handle(define("D", "N", N=("1", "0", "9", "0")))
     for high in ("9" * 5000, "8"):
         more = SetVector(VectorKind.NUMBER, "D", "N", (OneMember("N", "1", None, high, None),))
-        await client._handle(more)
+        await client._indi_handle(more)
     assert client["D"]["N"].member("N").max == "8"
-    await client._handle(define("D", "I", VectorKind.BLOB, PIC=""))
+    await client._indi_handle(define("D", "I", VectorKind.BLOB, PIC=""))
     for size in (5000, 9900):
-        await client._handle(update("D", "I", VectorKind.BLOB, PIC=b"x")._replace(message="m" * size))
+        await client._indi_handle(update("D", "I", VectorKind.BLOB, PIC=b"x")._replace(message="m" * size))
     assert client["D"]["I"].message == "m" * 5000
-    await client._handle(define("D", "N", N=("1", "0", "9", "0")))
-    await client._handle(update("D", "N", N="2")._replace(message="m" * 9000))
+    await client._indi_handle(define("D", "N", N=("1", "0", "9", "0")))
+    await client._indi_handle(update("D", "N", N="2")._replace(message="m" * 9000))
     assert client["D"]["N"]["N"] == "1"
-    await client._handle(update("D", "I", VectorKind.BLOB, PIC=b"x")._replace(message="short"))
-    await client._handle(update("D", "N", N="2")._replace(message="m" * 8000))
-    await client._handle(define("D", "N", N=("3", "0", "9", "0")))
+    await client._indi_handle(update("D", "I", VectorKind.BLOB, PIC=b"x")._replace(message="short"))
+    await client._indi_handle(update("D", "N", N="2")._replace(message="m" * 8000))
+    await client._indi_handle(define("D", "N", N=("3", "0", "9", "0")))
     assert len(client["D"]["N"].message) == 8000
-    assert client._texts.bytes == sum(vector.size for vector in client["D"].values())
+    assert client._indi_texts.bytes == sum(vector.size for vector in client["D"].values())
 
 
 @asynchronous
@@ -685,39 +714,39 @@ async def test_a_server_cannot_fill_the_memory_beside_the_texts(monkeypatch):
     """By members that are named twice, by formats of BLOBs, by what devices say."""
     monkeypatch.setattr("indipyclient.model.kept.TEXT_BYTES", 10_000)
     client = Client()
-    await client._handle(define("D", "A", VectorKind.TEXT, T="x"))
-    counted = client._texts.bytes
+    await client._indi_handle(define("D", "A", VectorKind.TEXT, T="x"))
+    counted = client._indi_texts.bytes
     for _ in range(2):
-        await client._handle(update("D", "A", VectorKind.TEXT, T="y" * 5000))
+        await client._indi_handle(update("D", "A", VectorKind.TEXT, T="y" * 5000))
         twice = tuple(OneMember("T", "z" * length, None, None, None) for length in (200, 129))
-        await client._handle(SetVector(VectorKind.TEXT, "D", "A", twice))
-        assert client._texts.bytes - counted < 200
-    await client._handle(define("D", "I", VectorKind.BLOB, PIC=""))
-    await client._handle(SetVector(VectorKind.BLOB, "D", "I", (OneBlob("PIC", b"x", 1, ".x" * 2000),)))
+        await client._indi_handle(SetVector(VectorKind.TEXT, "D", "A", twice))
+        assert client._indi_texts.bytes - counted < 200
+    await client._indi_handle(define("D", "I", VectorKind.BLOB, PIC=""))
+    await client._indi_handle(SetVector(VectorKind.BLOB, "D", "I", (OneBlob("PIC", b"x", 1, ".x" * 2000),)))
     assert client["D"]["I"].member("PIC").blobformat == ""
     for number in range(20):
-        await client._handle(Message("D", f"{number}" * 2000, None))
+        await client._indi_handle(Message("D", f"{number}" * 2000, None))
     said = [text for _, text in client["D"].messages]
     assert said[0] == "19" * 2000
     assert 1 < len(said) < 4
-    assert client._texts.bytes == sum(map(len, said)) + sum(vector.size for vector in client["D"].values())
+    assert client._indi_texts.bytes == sum(map(len, said)) + sum(vector.size for vector in client["D"].values())
     client["D"].messages.clear()
-    await client._handle(Message("D", "short", None))
-    assert client._texts.bytes == 5 + sum(vector.size for vector in client["D"].values())
+    await client._indi_handle(Message("D", "short", None))
+    assert client._indi_texts.bytes == 5 + sum(vector.size for vector in client["D"].values())
 
 
 def test_the_newest_blobs_are_kept_up_to_a_bound(monkeypatch):
     monkeypatch.setattr("indipyclient.model.kept.BLOB_BYTES", 250)
     client = ipc.IPyClient()
     for name in ("A", "B", "C"):
-        client.define(define("CCD", name, VectorKind.BLOB, PIC=""))
+        client.define_vector(define("CCD", name, VectorKind.BLOB, PIC=""))
         client.data["CCD"][name].update(update("CCD", name, VectorKind.BLOB, PIC=bytes(100)))
         if name == "B":
             before = client.snapshot()["CCD"]["A"]
     assert [vector["PIC"] for vector in client["CCD"].values()] == [None, bytes(100), bytes(100)]
     assert before["PIC"] == bytes(100)
     assert client.snapshot()["CCD"]["A"]["PIC"] is None
-    client.define(define("CCD", "B", VectorKind.NUMBER, N="1"))
+    client.define_vector(define("CCD", "B", VectorKind.NUMBER, N="1"))
     client["CCD"]["C"].update(update("CCD", "C", VectorKind.BLOB, PIC=bytes(300)))
     assert (client["CCD"]["B"]["N"], client["CCD"]["C"]["PIC"]) == ("1", bytes(300)), "it is no BLOB any more"
 
@@ -726,12 +755,12 @@ def test_the_newest_blobs_are_kept_up_to_a_bound(monkeypatch):
 async def test_times_of_silence_hold_also_when_they_are_changed_later():
     async with meeting(DEFINE, idle_timeout=7) as (_, client, _):
         await client.event("Define")
-        assert (client._engine.idle, client._engine.unanswered) == (7, 40)
+        assert (client._indi_engine.idle, client._indi_engine.unanswered) == (7, 40)
         client.idle_timeout, client.respond_timeout = 0.01, 0.02
-        assert (client._engine.idle, client._engine.unanswered) == (0.01, 0.02)
+        assert (client._indi_engine.idle, client._indi_engine.unanswered) == (0.01, 0.02)
         client.set_vector_timeouts(timeout_max=5)
         assert (client.idle_timeout, client.respond_timeout) == (10, 20)
-        assert (client._engine.idle, client._engine.unanswered) == (10, 20)
+        assert (client._indi_engine.idle, client._indi_engine.unanswered) == (10, 20)
 
 
 @asynchronous
