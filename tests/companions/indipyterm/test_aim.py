@@ -644,6 +644,18 @@ async def test_the_palette_sends_what_it_says():
 
 
 @asynchronous
+async def test_the_palette_does_not_press_a_switch_for_somebody_who_sends():
+    """The same action edits, presses and sends files, and says so; but another one begins with the word."""
+    async with terminal(switch("D", "PARK", [("PARK", "Park", "Off")], rule="AtMostOne")) as screen:
+        await screen.readable()
+        await screen.press("colon")
+        await screen.type("send")
+        await screen.press("enter")
+        await screen.sees("nothing to send")
+        assert await commands(screen) == []
+
+
+@asynchronous
 async def test_the_palette_does_what_was_typed_last(monkeypatch):
     from indipyterm.commands import Commands
 
