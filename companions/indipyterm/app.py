@@ -332,8 +332,13 @@ class IPyTerm(App[None]):
 
     @property
     def strokes(self) -> int:
-        """How often a finger has pressed a key or a button; a key that is held down is one stroke."""
+        """How often a finger has pressed a key or a button, held down or not; a double click counts once."""
         return self.in_order.strokes
+
+    @property
+    def strayed(self) -> bool:
+        """The present key has come again after the focus that it was for has gone elsewhere."""
+        return self.in_order.strayed
 
     @property
     def lateness(self) -> float:

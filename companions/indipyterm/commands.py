@@ -73,8 +73,9 @@ class Commands(Provider):
         for action in self._actions():
             text = self._text(action)
             score = matcher.match(text)
-            if score > 0:  # letters scattered over a text score less than a whole word
-                score = NAMED if query.strip().lower() in text.lower() else score / (1 + score)
+            if score > 0:  # letters scattered over a text score less than a word, and that less than the first one
+                at = text.lower().find(query.strip().lower())
+                score = NAMED + (at == 0) / 2 if at >= 0 else score / (1 + score)
                 yield Hit(score, matcher.highlight(text), partial(self._run, action.call))
 
     def _found(self, words: list[str]) -> Iterator[tuple[str, Property]]:

@@ -14,6 +14,7 @@ from textual.app import App, ScreenStackError
 from textual.command import CommandPalette
 from textual.message import Message
 from textual.message_pump import MessagePump
+from textual.widget import Widget
 from textual.worker import Worker, WorkerError
 
 __all__ = ["InOrder"]
@@ -28,7 +29,7 @@ URGED: Final = 2
 HELD: Final = 0.12
 """Seconds within which no finger presses a key again, but one that is held down comes again."""
 PAUSE: Final = 0.5
-"""Seconds without a key after which the user has looked at the screen."""
+"""Seconds without a key after which the user has looked at the screen; clicks within them are one double click."""
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -43,7 +44,9 @@ class InOrder:
         urgent: Abort keys, which are dropped only if they are part of a text.
 
     Attributes:
-        strokes: How often a finger has pressed a key or a button; a key that is held down is one stroke.
+        strokes: How often a finger has pressed a key or a button; a key that is held down is one stroke, and so is a
+            double click.
+        strayed: The present key has come again after the focus that it was for has gone elsewhere.
     """
 
     def __init__(self, app: App[Any], urgent: Container[str] = ()) -> None:
@@ -56,7 +59,9 @@ class InOrder:
         self._void = ""
         self._dropped: list[str] = []
         self._latest: events.Event | None = None
+        self._meant: Widget | None = None  # the focus when the present stroke began
         self.strokes = 0
+        self.strayed = False
 
     def void(self) -> None:
         """Drop keys that follow without a pause, because what the present key should have opened did not appear."""
@@ -98,8 +103,11 @@ class InOrder:
             self._next = None
             before, self._latest = self._latest, event
             pause = event.time - before.time if before is not None else math.inf
-            if pause >= HELD or not isinstance(event, events.Key) or event.key != getattr(before, "key", None):
+            focused = self._app.focused
+            if not _is_again(event, before, pause, HELD if focused is self._meant else PAUSE):
                 self.strokes += 1
+                self._meant = focused
+            self.strayed = isinstance(event, events.Key) and focused is not self._meant
             if self._drop_if_void(event, pause):
                 continue
             try:
@@ -184,6 +192,16 @@ class InOrder:
     def _pumps(self) -> list[MessagePump]:
         screen = self._app.screen
         return [*screen.walk_children(with_self=True), self._app]
+
+
+def _is_again(event: events.Event, before: events.Event | None, pause: float, held: float) -> bool:
+    """Whether an event belongs to the same stroke as the one before."""
+    if isinstance(event, events.Key) and isinstance(before, events.Key):
+        return event.key == before.key and pause < held
+    if isinstance(event, events.MouseEvent) and isinstance(before, events.MouseEvent):
+        moved = event.screen_offset - before.screen_offset
+        return isinstance(event, events.MouseUp) or (pause < PAUSE and not moved.y and abs(moved.x) <= 1)
+    return False
 
 
 async def _reached(pump: MessagePump) -> None:

@@ -73,6 +73,8 @@ class Doing(_Base):
             return None
         found = self._here()
         why = self.table.why_not(self.terminal.lateness) if found is not None else ""
+        if found is not None and self.terminal.strayed:  # Enter in the filter, for example, that was held too long
+            why = "that key was for what was here before: look, and press again"
         if why:
             self.say(why, bad=True)
             return None
@@ -154,7 +156,7 @@ class Doing(_Base):
             return
         stroke = self.terminal.strokes
         if self._pressed_with == stroke:  # it would go On and Off until the key is let go, or be a step again and again
-            self.say("a key that is held down presses no more: let it go, and press again")
+            self.say("a key held down, or a double click, presses once: let it go, and press again")
             return
         order = press_of(prop, member.name)
 

@@ -89,6 +89,7 @@ class FileChooser(Dialog[Path]):
         self._title = title
         self._files = _Files()
         self._hidden = False
+        self._typing = Field(placeholder="part of a name, or a path", id="name")
         self._where = Label("", "title")
         self._wrong = Label("", "alert")
 
@@ -96,7 +97,7 @@ class FileChooser(Dialog[Path]):
         with Vertical(id="box"):
             yield Label(self._title, "head")
             yield self._where
-            yield Field(placeholder="part of a name, or a path", id="name")
+            yield self._typing
             yield self._files
             yield self._wrong
             yield Label("Enter opens or sends   Alt-↑ folder above   Alt-H hidden", "title")
@@ -134,10 +135,12 @@ class FileChooser(Dialog[Path]):
         entries.sort(key=lambda entry: (not entry[1], entry[0].lower()))
         above: list[tuple[str, bool, int]] = [("..", True, 0)] if not part else []
         self._files.entries = above + entries
-        self._files.at = 1 if above and entries else 0
+        names = [entry[0] for entry in entries]  # a whole name means that one, whatever else has it in its name
+        self._files.at = names.index(part) if part in names else 1 if above and entries else 0
         self._files.clicked = False
         self._files.recount()
         self._files.scroll_to(y=0, animate=False, immediate=True)
+        self._files.keep_in_sight(self._files.at)
         self._where.put(str(self.folder))
         self._wrong.put(problem)
 
@@ -153,12 +156,13 @@ class FileChooser(Dialog[Path]):
 
     def action_hidden(self) -> None:
         self._hidden = not self._hidden
-        self._load(self.query_one("#name", Field).value)
+        self._load(self._typing.value)
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
         if "/" not in event.value and not event.value.startswith("~"):
             self._load(event.value)
+            self._note_shown()
 
     @on(Input.Submitted)
     def _entered(self, event: Input.Submitted) -> None:
@@ -180,7 +184,7 @@ class FileChooser(Dialog[Path]):
         path = self.folder.parent if name == ".." else self.folder / name
         if is_folder:
             self._enter(path)
-        elif asyncio.get_running_loop().time() - self._opened < self._settle:
+        elif asyncio.get_running_loop().time() - self._opened < self._settle and name != self._typing.value:
             self._wrong.put("read this first, and press again")
         else:
             self._choose(path)
@@ -188,9 +192,7 @@ class FileChooser(Dialog[Path]):
     def _enter(self, path: Path) -> None:
         self.folder = path.resolve()
         self._note_shown()
-        field = self.query_one("#name", Field)
-        if field.value:
-            field.value = ""
+        self._typing.value = ""
         self._load("")
 
     def _choose(self, path: Path) -> None:

@@ -644,6 +644,18 @@ async def test_the_palette_sends_what_it_says():
 
 
 @asynchronous
+async def test_the_palette_does_not_press_a_switch_for_somebody_who_sends():
+    """The same action edits, presses and sends files, and says so; but another one begins with the word."""
+    async with terminal(switch("D", "PARK", [("PARK", "Park", "Off")], rule="AtMostOne")) as screen:
+        await screen.readable()
+        await screen.press("colon")
+        await screen.type("send")
+        await screen.press("enter")
+        await screen.sees("nothing to send")
+        assert await commands(screen) == []
+
+
+@asynchronous
 async def test_the_palette_does_what_was_typed_last(monkeypatch):
     from indipyterm.commands import Commands
 
@@ -830,6 +842,65 @@ async def test_a_key_that_is_held_down_does_not_press_on_and_on(key):
         assert len([e for e in await screen.link.everything() if e.tag == "newSwitchVector"]) == 2
         await press(12.7)
         await is_sent()
+
+
+@asynchronous
+@pytest.mark.parametrize("where", ["devices", "filter", "palette"])
+@pytest.mark.parametrize("after", [0.03, 0.4])
+async def test_the_key_that_leads_to_the_values_does_not_press_what_is_there(where, after):
+    """Enter comes twice, or is held down until it begins to come again."""
+    async with terminal(switch("D", "STEP", [("GO", "Step", "Off")], rule="AtMostOne"), size=(100, 30)) as screen:
+        await screen.readable()
+        await screen.press({"devices": "left", "filter": "slash", "palette": "colon"}[where])
+        await screen.type({"devices": "", "filter": "step", "palette": "theme"}[where])
+        begin = events.Key("enter", "\r").time
+
+        async def press(*times: float) -> None:
+            for time in times:
+                event = events.Key("enter", "\r")
+                event.time = begin + time
+                event.set_sender(screen.app)
+                screen.app._driver.send_message(event)
+            await screen.settled()
+
+        await press(10.0, 10.0 + after, 10.03 + after)
+        await screen.sees("that key was for what was here before")
+        assert await commands(screen) == []
+        await press(11.0)
+        assert members(await screen.sent("newSwitchVector")) == {"GO": "On"}
+
+
+@asynchronous
+async def test_a_double_click_presses_once():
+    step = switch("D", "STEP", [("GO", "Step", "Off"), ("BACK", "Back", "Off")], rule="AtMostOne")
+    async with terminal(step) as screen:
+        await screen.readable()
+        begin = events.Key("enter", "\r").time
+        y = screen.lines().index(screen.line_of("( ) Step"))
+
+        async def click(word: str, *times: float) -> None:
+            x = screen.line_of("( ) Step").index(word)
+            for time in times:
+                for kind in (events.MouseDown, events.MouseUp):
+                    event = kind(None, x, y, 0, 0, 1, False, False, False, x, y)
+                    event.time = begin + time
+                    event.set_sender(screen.app)
+                    screen.app._driver.send_message(event)
+            await screen.settled()
+
+        async def is_sent(name: str) -> None:
+            assert members(await screen.sent("newSwitchVector"))[name] == "On"
+            await screen.says(update("Switch", "D", "STEP", {"GO": "Off", "BACK": "Off"}))
+            await screen.sees("( ) Step")
+
+        await click("Step", 10.0, 10.2, 10.4)
+        await screen.sees("double click, presses once")
+        await is_sent("GO")
+        await click("Step", 11.0)  # on purpose
+        await is_sent("GO")
+        await click("Back", 11.2, 11.4, 11.6)  # the first one puts the cursor there
+        await is_sent("BACK")
+        assert await commands(screen) == [("D", "STEP")] * 3
 
 
 @asynchronous

@@ -122,7 +122,7 @@ async def test_blobs_that_have_come_are_written_when_no_more_are_wanted(tmp_path
 
 @asynchronous
 async def test_blobs_of_properties_that_went_for_good_are_written(tmp_path, disc, monkeypatch):
-    monkeypatch.setattr(receiving, "AWAITED", 1)
+    monkeypatch.setattr(receiving, "AWAITED", 2)
     async with three_blobs(tmp_path) as screen:
         receiver = screen.session.receiver
         await screen.says(delete(*IMAGE))

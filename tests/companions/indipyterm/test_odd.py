@@ -412,3 +412,24 @@ async def test_whoever_quits_now_does_not_wait_for_a_file(tmp_path, monkeypatch)
         await eventually(lambda: screen.session.client._engine.session.unsent > 1_000_000, 30)
         async with asyncio.timeout(30):
             assert await screen.session.aclose() == ["pixels not sent"]
+
+
+@asynchronous
+async def test_a_whole_name_that_is_typed_means_that_file(tmp_path, monkeypatch):
+    """Not the first one that has it in its name; and of a part, one has to see first what it finds."""
+    for name in ("dark_flat.fits", *(f"a flat.fits of {n}" for n in range(20))):
+        (tmp_path / name).write_text("wrong")
+    (tmp_path / "flat.fits").write_text("x")
+    monkeypatch.chdir(tmp_path)
+    async with terminal(CAMERA) as screen:
+        screen.main.action_edit()
+        await screen.sees("a flat.fits of 10")
+        chooser = screen.app.screen
+        chooser._settle = 1000.0
+        await screen.type("flat")
+        await screen.press("enter")
+        await screen.sees("read this first")
+        await screen.type(".fits")
+        await screen.sees(" flat.fits ")
+        await screen.press("enter")
+        assert (await screen.sent("newBLOBVector"))[0].get("size") == "1"
