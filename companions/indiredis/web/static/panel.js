@@ -32,7 +32,7 @@
     // A finger on its way to what was there before the page was rebuilt presses nothing.
     if (performance.now() - begun < 300 && event.target.closest("form")) event.preventDefault();
   }, true);
-  document.addEventListener("input", () => { edited = true; });
+  document.addEventListener("input", () => { edited = true; before = null; });  // another value is another command
   function tell(state, text) {
     const link = document.getElementById("link");
     if (link.textContent === text) return;  // it is read aloud
