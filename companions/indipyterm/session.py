@@ -15,16 +15,18 @@ from indipyclient import (
     BlobMode,
     Client,
     ClientError,
-    Confirm,
     Delta,
     LinkLost,
     LinkState,
+    Outcome,
     Property,
     PropertyGone,
     Refused,
     Retry,
     State,
+    SwitchRule,
     TimedOut,
+    VectorKind,
 )
 from indipyclient.blobs import bytes_of
 from indipyclient.model.commands import file_format
@@ -356,11 +358,21 @@ class Session:
         if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, ClientError):
             _LOGGER.error("a command failed", exc_info=error)
 
+    def _sent(self, key: Key, values: Mapping[str, Any]) -> Coroutine[Any, Any, Outcome]:
+        prop = self.client.get(*key)
+        if prop is not None and prop.kind is VectorKind.SWITCH and prop.rule is not SwitchRule.ANY_OF_MANY:
+            for name, value in values.items():
+                if (
+                    value == "On"
+                ):  # what else is On when it is sent, as an earlier command may have turned it on, goes Off
+                    return self.client.press(*key, name, who="indipyterm")
+        return self.client.set(*key, values, who="indipyterm")
+
     async def _settle(self, key: Key, values: Mapping[str, Any], *, edited: bool) -> None:
         loop = asyncio.get_running_loop()
         self._tell(key, Told(Fate.SENT, "sent", loop.time()))
         try:
-            outcome = await self.client.set(*key, values, confirm=Confirm.SETTLED, who="indipyterm")
+            outcome = await self._sent(key, values)
         except Refused as error:
             told = Told(Fate.REFUSED, error.message or "the device answered with Alert", loop.time())
         except (LinkLost, PropertyGone) as error:

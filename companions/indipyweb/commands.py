@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from indipyclient import (
@@ -16,6 +17,7 @@ from indipyclient import (
     LinkLost,
     NotConnected,
     NotWritable,
+    Outcome,
     Permission,
     Property,
     PropertyGone,
@@ -31,7 +33,7 @@ from .security.limits import Buckets
 from .security.permissions import Actor
 from .site import Site
 from .store.audit import Audit
-from .views import is_secret
+from .views import is_exclusive, is_secret
 
 __all__ = ["Command", "Commands", "Denied", "values_of_form"]
 
@@ -206,7 +208,12 @@ class Commands:
             self._known.popitem(last=False)
         is_secret = prop.perm is Permission.WRITE_ONLY
         detail = ", ".join(f"{name}={'…' if is_secret else value}" for name, value in asked.items())
-        task = asyncio.create_task(self._run(command, site, prop, values, actor, timeout, detail))
+        on = [name for name, value in asked.items() if value == "On"] if is_exclusive(prop) else []
+        if on:  # what else is On when it is sent, as an earlier command may have turned it on, goes Off
+            send = partial(site.client.press, member=on[0])
+        else:
+            send = partial(site.client.set, values=values)
+        task = asyncio.create_task(self._run(command, site, prop, send, actor, timeout, detail))
         self._tasks.add(task)
         self._waiting[actor.name] += 1
         self._bytes += size
@@ -225,13 +232,13 @@ class Commands:
         command: Command,
         site: Site,
         prop: Property,
-        values: Mapping[str, Value],
+        send: Callable[..., Coroutine[Any, Any, Outcome]],
         actor: Actor,
         timeout: float | None,
         detail: str,
     ) -> None:
         try:
-            outcome = await site.client.set(prop.device, prop.name, values, who=actor.name, timeout=timeout)
+            outcome = await send(prop.device, prop.name, who=actor.name, timeout=timeout)
         except (ClientError, ValueError, OSError) as error:
             self._failed(command, error)
         else:

@@ -121,7 +121,8 @@
     const box = $("alerts");
     if (!box) return;
     const before = alertNow, list = box.querySelector("ul");
-    list.replaceChildren(...alerts.map((a) => {
+    list.textContent = ""; // and not replaceChildren(), which tablets of before 2021 have not
+    list.append(...alerts.map((a) => {
       const item = make("li", a.over ? "over" : ""), link = make("a", "", a.d), mark = make("span", "mark", "▲");
       item.dataset.n = a.n; link.href = deviceLink(a.d); mark.setAttribute("aria-hidden", "true");
       item.append(mark, " ", link, ": " + a.l + (a.text ? ": " + a.text : "") + " ", make("small", "", (a.over ? "was in Alert at " : "Alert since ") + a.t));
@@ -581,7 +582,7 @@
       return r.text();
     }).then((text) => {
       const found = new DOMParser().parseFromString(text, "text/html"), fresh = found.getElementById("plot");
-      if (fresh) plot.replaceChildren(...[...fresh.childNodes].map((node) => document.adoptNode(node)));
+      if (fresh) { plot.textContent = ""; plot.append(...[...fresh.childNodes].map((node) => document.adoptNode(node))); }
       $("link").replaceWith(document.adoptNode(found.getElementById("link")));
     }).catch(() => { $("link").className = "link down"; setText($("link"), "web server out of reach"); }).finally(() => { drawing = false; });
   }, 1000 * Number(plot.dataset.refresh));

@@ -904,6 +904,19 @@ async def test_a_double_click_presses_once():
 
 
 @asynchronous
+async def test_who_turns_back_before_a_slow_mount_has_answered_turns_off_what_is_on_by_then():
+    """A mount of libindi that gets South alone while North is On goes on to the north."""
+    motion = switch("Tel", "MOTION", [("N", "North", "Off"), ("S", "South", "Off")], rule="AtMostOne")
+    async with terminal(motion) as screen:
+        await screen.go("Tel", "MOTION", "N")
+        await screen.press("space")
+        assert members(await screen.sent("newSwitchVector")) == {"N": "On"}
+        await screen.go("Tel", "MOTION", "S")
+        await screen.press("space")
+        assert members(await screen.sent("newSwitchVector")) == {"N": "Off", "S": "On"}
+
+
+@asynchronous
 async def test_a_key_that_has_waited_acts_on_what_was_there_when_it_was_pressed():
     """On a slow machine, behind earlier keys: the line has come since."""
     async with terminal(switch("D", "PARK", [("PARK", "Park", "Off")], rule="AtMostOne")) as screen:

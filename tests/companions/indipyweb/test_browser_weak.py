@@ -97,7 +97,7 @@ async def test_a_tablet_that_cannot_be_updated_will_do(tmp_path):
         await page.add_init_script(
             "delete SubmitEvent.prototype.submitter; delete AbortSignal.timeout;"
             "const Data = FormData; window.FormData = function (form) { return new Data(form); };"
-            "performance.getEntriesByType = () => [];"
+            "performance.getEntriesByType = () => []; delete Element.prototype.replaceChildren;"
         )
         await here.device(page)
         await press(page, "Any", "C")
@@ -109,6 +109,12 @@ async def test_a_tablet_that_cannot_be_updated_will_do(tmp_path):
         await prop(page, "Any").get_by_role("button", name="Any on the overview").click()
         await prop(page, "Any").get_by_role("button", name="Any on the overview", pressed=True).wait_for()
         assert [dict(members) for _, members in here.site.driver.got] == [{"C": "On"}, {"N": "2"}]
+        await here.site.driver.device["LIGHT"].send_setVector(state="Alert", message="Rain")
+        await page.locator("#alerts").get_by_text("Rain").wait_for()
+        await page.goto(f"{here.url}/plot?{urlencode({'n': json.dumps([AWKWARD, 'NUM', 'N'])})}")
+        await page.locator("#plot").evaluate("plot => { plot.firstElementChild.id = 'old'; }")
+        await page.locator("#old").wait_for(state="detached")
+        assert await page.locator("#link").text_content() == "connected"
         assert here.errors == []
 
 

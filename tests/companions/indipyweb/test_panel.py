@@ -118,6 +118,35 @@ async def test_each_kind_is_set_and_arrives_in_the_driver(tmp_path):
 
 
 @asynchronous
+async def test_who_turns_back_before_a_slow_mount_has_answered_turns_off_what_is_on_by_then(tmp_path):
+    """A mount of libindi that gets South alone while North is On goes on to the north."""
+    answer = asyncio.Event()
+
+    class Slow(Everything):
+        async def rxevent(self, event):
+            self.got.append((event.vectorname, dict(event)))
+            await answer.wait()
+            for member, value in event.items():
+                event.vector[member] = value
+            await event.vector.send_setVector(state="Ok")
+
+    driver = Slow()
+    async with website(tmp_path, driver) as site, site.browser("user") as browser:
+
+        async def press(name):
+            return await browser.post("/set", data={"d": AWKWARD, "p": "MOST", "press": name, "to": "On"}, headers=JSON)
+
+        north = asyncio.create_task(press("A"))
+        await soon(lambda: driver.got)
+        south = asyncio.create_task(press("C"))
+        await soon(lambda: len(site.web.commands._tasks) == 2)
+        answer.set()
+        await soon(lambda: len(driver.got) == 2)
+        assert driver.got == [("MOST", {"A": "On"}), ("MOST", {"A": "Off", "C": "On"})]
+        await asyncio.gather(north, south)
+
+
+@asynchronous
 async def test_a_file_for_which_the_disk_has_no_room_is_the_servers_fault(tmp_path, monkeypatch):
     def full(self):
         raise OSError(errno.ENOSPC, "No space left on device")

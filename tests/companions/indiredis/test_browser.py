@@ -211,6 +211,22 @@ async def test_a_finger_that_was_on_its_way_when_the_page_was_built_anew_sends_n
         assert here.errors == []
 
 
+IN_HASTE = """(form) => {  // 5, twice, and then 6
+    const sent = [], field = form.elements["m.N"];
+    addEventListener("submit", (event) => {
+        if (!event.defaultPrevented) sent.push(field.value);
+        event.preventDefault();
+    });
+    for (const value of ["5", "6"]) {
+        field.value = value;
+        field.dispatchEvent(new Event("input", {bubbles: true}));
+        form.requestSubmit();
+        form.requestSubmit();
+    }
+    return sent;
+}"""
+
+
 @asynchronous
 async def test_the_second_click_of_two_sends_nothing_though_the_page_has_followed(tmp_path):
     async with desk(tmp_path) as here:
@@ -272,6 +288,8 @@ async def test_a_command_that_a_later_one_has_overtaken_is_not_sent_nor_is_a_dou
         here.redis.rconn.set(here.redis.server.keyprefix + "sent", "x")  # a redis that cannot tell; old ones know no GT
         answer = await page.request.post(url, data=data, headers=headers)
         assert "has been submitted" in await answer.text()
+        form = prop(page, "Num <b>").locator("form", has=page.get_by_role("textbox", name="x 10"))
+        assert await form.evaluate(IN_HASTE) == ["5", "6"]
         assert here.errors == []
 
 

@@ -41,7 +41,7 @@
     // A finger on its way to what was there before this page presses nothing, nor does the second click of two.
     if (performance.now() - begun < 300 && event.target.closest("main button")) event.preventDefault();
   }, true);
-  document.addEventListener("input", () => { edited = true; });
+  document.addEventListener("input", () => { edited = true; before = null; });  // another value is another command
   function tell(state, text) {
     const link = document.getElementById("link");
     if (link.textContent === text) return;  // it is read aloud
