@@ -359,13 +359,12 @@ class Session:
             _LOGGER.error("a command failed", exc_info=error)
 
     def _sent(self, key: Key, values: Mapping[str, Any]) -> Coroutine[Any, Any, Outcome]:
-        prop = self.client.get(*key)
-        if prop is not None and prop.kind is VectorKind.SWITCH and prop.rule is not SwitchRule.ANY_OF_MANY:
-            for name, value in values.items():
-                if (
-                    value == "On"
-                ):  # what else is On when it is sent, as an earlier command may have turned it on, goes Off
-                    return self.client.press(*key, name, who="indipyterm")
+        prop, on = self.client.get(*key), next((name for name, value in values.items() if value == "On"), None)
+        if prop is None or prop.kind is not VectorKind.SWITCH or prop.rule is SwitchRule.ANY_OF_MANY:
+            on = None
+        if on is not None:
+            # What else is On when it is sent, as an earlier command may have turned it on, goes Off.
+            return self.client.press(*key, on, who="indipyterm")
         return self.client.set(*key, values, who="indipyterm")
 
     async def _settle(self, key: Key, values: Mapping[str, Any], *, edited: bool) -> None:
