@@ -14,7 +14,7 @@ from ..protocol.frame import Batch, Frame
 from ..protocol.framer import Framer, Limits
 from .link import LOW_WATER, SLICE, Receiver
 from .progress import ProgressWatch, UnfinishedTotal
-from .sockets import drop_untaken, is_tcp, untaken
+from .sockets import drop_untaken, give_up_after, is_tcp, untaken
 
 __all__ = ["FramedLink"]
 
@@ -79,6 +79,11 @@ class FramedLink:
             if (sock := self._socket_used()) is not None and is_tcp(sock):
                 return untaken(sock)
         return 0
+
+    def give_up_after(self, seconds: float) -> None:
+        """End if what is on the way does not arrive in this time, as far as the system can do that."""
+        if (sock := self._socket_used()) is not None:
+            give_up_after(sock, seconds)
 
     def drop_when_ended(self) -> None:
         """Have the system drop at the end what is on the way, instead of delivering it when the line is up again."""

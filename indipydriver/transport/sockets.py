@@ -15,6 +15,7 @@ __all__ = [
     "LOOK_EVERY",
     "all_is_taken",
     "drop_untaken",
+    "give_up_after",
     "has_hung_up",
     "is_tcp",
     "sends_no_more",
@@ -34,7 +35,10 @@ def is_tcp(sock: socket.socket) -> bool:
 
 
 def tune_socket(sock: socket.socket) -> None:
-    """No blocking, no delay before sending, and a keepalive that finds vanished peers in about two minutes."""
+    """No blocking, no delay before sending, and a keepalive that finds vanished peers in about two minutes.
+
+    But it does so only while nothing is on the way to them: then the system repeats that for a quarter of an hour.
+    """
     sock.setblocking(False)
     if not is_tcp(sock):
         return
@@ -76,6 +80,14 @@ def drop_untaken(sock: socket.socket) -> None:
     if is_tcp(sock):
         with contextlib.suppress(OSError):  # it is closed
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def give_up_after(sock: socket.socket, seconds: float) -> None:
+    """Have TCP end the connection if what is on the way does not arrive in this time.  Only Linux does that."""
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    if option is not None and is_tcp(sock):
+        with contextlib.suppress(OSError):  # it is closed
+            sock.setsockopt(socket.IPPROTO_TCP, option, int(seconds * 1000))
 
 
 def has_hung_up(fd: int) -> bool:

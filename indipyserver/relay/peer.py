@@ -22,13 +22,15 @@ from ..routing.endpoint import Endpoint, Role
 from ..routing.outbox import OutboxLimits
 from ..routing.queues import Queues
 
-__all__ = ["HANG_TIME", "Peer", "put_for_all", "tracer"]
+__all__ = ["DEAD_TIME", "HANG_TIME", "Peer", "put_for_all", "tracer"]
 
 logger = logging.getLogger("indipyserver.ipyserver")
 
 HANG_TIME: Final = 30.0
 """Seconds after which a driver that takes nothing of its backlog counts as hung.  Even if another time is set, a
 server above is told within this one that this server is well."""
+DEAD_TIME: Final = 120.0
+"""Seconds after which a server above is gone if nothing reaches its machine: who snoops on its devices is told."""
 _FAULTS_IN_A_ROW: Final = 32
 
 
@@ -125,10 +127,14 @@ class Peer(Endpoint):
             link.shortcut = self._element_received
 
     def become_server(self) -> None:
-        """Stop its link from lingering, too: its devices must go when it does, because it may reconnect at once."""
+        """Stop its link from lingering, too: its devices must go when it does, because it may reconnect at once.
+
+        They must also go when the line is dead, and not a quarter of an hour later.
+        """
         super().become_server()
         if isinstance(self.link, FramedLink):
             self.link.linger = 0.0
+            self.link.give_up_after(DEAD_TIME)
 
     # Sending
 

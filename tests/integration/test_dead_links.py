@@ -16,7 +16,8 @@ from indipydriver.protocol.messages import NewVector, OneMember
 from indipydriver.protocol.tags import VectorKind
 from indipydriver.transport.attached import PassingLink
 from indipydriver.transport.descriptor import DescriptorLink
-from indipyserver.relay.peer import Peer
+from indipydriver.transport.framed import FramedLink
+from indipyserver.relay.peer import DEAD_TIME, Peer
 from indipyserver.relay.switchboard import Switchboard
 from indipyserver.routing.endpoint import Role
 from indipyserver.routing.outbox import OutboxLimits
@@ -100,3 +101,28 @@ async def test_commands_for_a_server_behind_a_dead_line_are_dropped_and_everybod
             while data := await asyncio.to_thread(below.recv, 1 << 16):
                 came += data
         assert b"</newTextVector" not in came
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux ends such connections by itself")
+@pytest.mark.parametrize("secure", [False, True])
+@asynchronous
+async def test_the_system_ends_the_link_of_a_server_above_whose_line_is_dead(secure: bool) -> None:
+    """What drivers snoop on stayed as it was for a quarter of an hour if something was on its way to that server."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) if secure else None
+    if context is not None:
+        context.load_cert_chain(certificates() / "server.pem", certificates() / "server.key")
+    async with running_server(ssl=context, unix_socket=None) as server:
+        name = "localhost" if secure else None
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", server.port, ssl=trusting() if secure else None, server_hostname=name
+        )
+        await eventually(lambda: server.board.clients)
+        (peer,) = server.board.clients
+        assert isinstance(peer.link, FramedLink)
+        sock = peer.link._socket_used()
+        assert sock is not None
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 0
+        writer.write(b'<getProperties version="1.7" device="*"/>')
+        await eventually(lambda: peer.role is Role.UPSTREAM)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == DEAD_TIME * 1000
+        writer.close()
