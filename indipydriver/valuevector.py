@@ -41,7 +41,8 @@ class ValueVector(PropertyVector):
             state: By default, unchanged.
             allvalues: False: only members that have changed since they were last sent; and nothing
                 at all if none of them has, nor the state, timeout or message, and no client
-                waits for an answer to a command.
+                waits for an answer to a command. While rxevent handles one, only what rxevent
+                sends is its answer.
 
         Raises:
             ValueError: An argument is wrong; nothing has been changed or sent.
@@ -58,7 +59,7 @@ class ValueVector(PropertyVector):
             if self._is_enabled():
                 with TOGETHER:
                     members = [member for member in self.data.values() if allvalues or member.changed]
-                    is_news = bool(allvalues or members or self._is_commanded or self._is_news(call))
+                    is_news = bool(allvalues or members or self._is_answer() or self._is_news(call))
                     frame = self._update_frame(members, call) if is_news else None
                 if frame is not None:
                     outlet.emit(frame)

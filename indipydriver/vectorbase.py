@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import UserDict
 from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from .arguments import Call, attribute, seconds, word
 from .errors import DefinitionError, NotRunning
@@ -22,6 +23,9 @@ from .shapes import DeviceLike, DriverLike, Sender
 from .transport.outlet import Outlet
 
 __all__ = ["PropertyVector"]
+
+_handled: Final[ContextVar[object]] = ContextVar("_handled", default=None)
+"""The vector whose command this task handles, or the task that has started it."""
 
 
 class PropertyVector(UserDict[str, Any]):
@@ -64,6 +68,8 @@ class PropertyVector(UserDict[str, Any]):
         self._assigned = dict.fromkeys(("state", "timeout", "message"), 0)  # how many assignments there have been
         self._sends_to: Sender | None = None
         self._is_commanded = False  # a client waits for an answer
+        self._is_in_hands = False  # rxevent handles the command
+        self._is_held_back = False  # what others have sent meanwhile, who may not know of it
         self._forms = Forms()
         if isinstance(members, PropertyMember):
             raise TypeError(f"the members of {name!r} must be in a list: [{members.name}]")
@@ -360,8 +366,22 @@ class PropertyVector(UserDict[str, Any]):
     # --- called when commands and requests come ---
 
     def note_command(self) -> None:
-        """Note that a client waits for an answer: the next send goes out even if nothing has changed."""
-        self._is_commanded = True
+        """Note that this task is about to handle a command, and a client waits for an answer: the next send goes out
+        even if nothing has changed, but until :meth:`note_handled` only one by this task, or by those that it starts.
+        """
+        self._is_commanded = self._is_in_hands = True
+        _handled.set(self)
+
+    async def note_handled(self) -> None:
+        """Note that the command has been handled. If others have sent meanwhile what might be an answer, it is one."""
+        self._is_in_hands = False
+        if self._is_held_back and self._is_commanded:
+            await self.answer_command(self._state, "")
+
+    def _is_answer(self) -> bool:
+        """Whether a send answers a command."""
+        self._is_held_back = self._is_commanded and self._is_in_hands and _handled.get() is not self
+        return self._is_commanded and not self._is_held_back
 
     async def answer_request(self) -> None:
         """Answer a getProperties. Only the requester gets it, so changes still have to be sent to others."""

@@ -44,10 +44,13 @@ class DomeDriver(ipd.IPyDriver):
     async def rxevent(self, event):
         match event:
             case ipd.newNumberVector(vectorname="ABS_DOME_POSITION"):
-                target = event.getfloatvalue("DOME_ABSOLUTE_POSITION")
-                await self.ask(f"GOTO {target:.1f}")
-                self.target = target
+                self.target = event.getfloatvalue("DOME_ABSOLUTE_POSITION")
                 await event.vector.send_setVector(state="Busy")
+                try:
+                    await self.ask(f"GOTO {self.target:.1f}")
+                except TimeoutError:
+                    self.target = None  # it does not turn
+                    raise
 
 
 def make_driver(open_port=open_port):

@@ -323,6 +323,7 @@ class Dispatcher:
             return
         vector.note_command()
         await self._received(event, vector)
+        await vector.note_handled()
 
     async def _refuse_read_only(self, frame: Frame, vector: PropertyVector) -> None:
         """Tell clients, but leave the state of the vector alone: only the instrument determines it."""

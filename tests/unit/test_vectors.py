@@ -453,6 +453,48 @@ async def test_a_command_wants_an_answer_even_if_nothing_changes():
         assert len(await h.taken()) == 1
 
 
+class Slow(ipd.IPyDriver):
+    """Its hardware() reports all the time, also while a command is handled, which takes two seconds."""
+
+    def __init__(self, answer):
+        super().__init__(ipd.Device("Dev", [numbers()]))
+        self.answer = answer
+
+    async def hardware(self):
+        while not self.stop:
+            await self["Dev"]["nu"].send_setVector(allvalues=False)
+            await asyncio.sleep(0.5)
+
+    async def rxevent(self, event):
+        if self.answer is not None:
+            await self.answer(event.vector)
+        await asyncio.sleep(2)
+
+
+@pytest.mark.parametrize(
+    ("answer", "wait"),
+    [
+        (None, 2),
+        (lambda vector: vector.send_setVector(allvalues=False), 0),
+        (lambda vector: asyncio.create_task(vector.send_setVector(allvalues=False)), 0),
+        (lambda vector: asyncio.to_thread(asyncio.run, vector.send_setVector(allvalues=False)), 0),
+    ],
+    ids=["none", "here", "in a task", "in a thread"],
+)
+@driver_test
+async def test_what_others_send_while_a_command_is_handled_is_no_answer_to_it(answer, wait):
+    """A client would take the present state, Ok, for the end of what has not even begun."""
+    async with DriverHarness(Slow(answer)) as h:
+        await h.advance(0.6)
+        loop = asyncio.get_running_loop()
+        for _ in range(2):
+            began = loop.time()
+            await h.set_number("Dev", "nu", n1=5)
+            await h.wait_for("Dev", "nu", state="Ok", timeout=5)
+            assert loop.time() - began == pytest.approx(wait, abs=0.1)
+            await h.advance(3)
+
+
 @driver_test
 async def test_who_asks_later_does_not_keep_a_change_from_the_others():
     """The answer to one client's getProperties reaches nobody else."""
