@@ -96,6 +96,18 @@ def test_who_asks_waits_for_more_or_less(confirm, steps, expected):
     assert (verdict, round(seconds, 6)) == expected
 
 
+def test_a_property_that_was_only_just_defined_may_send_updates_by_itself():
+    """A command at once after the connection is made: the next Ok of a mount that tracks is older than it."""
+    model = Model()
+    model.link_made()
+    wait = Expectation(model.apply(define(state=OK, RA="1"), 99.9).prop, {"RA": "5"}, now=100.0, timeout=30.0)
+    for seconds, state, value in [(100.4, OK, "1"), (100.6, BUSY, "1"), (109.0, OK, "5")]:
+        assert wait.verdict is None
+        assert wait.deadline > seconds
+        wait.feed(model.apply(update(state=state, RA=value), seconds).prop, None, seconds)
+    assert (wait.verdict, wait.confirmed, wait.acknowledged) == (ACCEPTED, True, True)
+
+
 def test_switches_are_set_after_those_of_somebody_else():
     steps = [(4, OK, "Off"), (4.1, BUSY, "Off"), (9, OK, "On")]
     assert play(steps, before=BUSY, kind=VectorKind.SWITCH) == (ACCEPTED, 9, True)
