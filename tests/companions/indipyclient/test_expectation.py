@@ -202,6 +202,9 @@ def test_an_error_names_what_comes_near_and_the_limits():
     with pytest.raises(BadValue) as range_:
         texts(prop_of(RA=(1, 0, 24, 0.5)), {"RA": 25})
     assert (range_.value.min, range_.value.max, range_.value.step) == (0, 24, 0.5)
+    taken = []
+    NoSuchMember("X", (taken.append(n) or f"X{n}" for n in range(100_000)), "Mount.EQ")
+    assert len(taken) <= 1000, "to compare takes a millisecond each"
 
 
 def test_a_command_has_all_numbers_and_only_the_switches_given_off_first():
