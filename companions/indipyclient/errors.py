@@ -19,7 +19,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 from indipydriver.errors import IndiError
 
@@ -42,6 +43,10 @@ __all__ = [
     "Unknown",
     "WrongKind",
 ]
+
+
+_LOOKED_AT: Final = 1000
+"""Names that are compared with an unknown one: of 100,000, from a hostile server, it takes a minute."""
 
 
 class ClientError(IndiError):
@@ -78,7 +83,7 @@ class Unknown(ClientError, KeyError):
         from difflib import get_close_matches  # imported here: it is rarely needed, and every command loads this module
 
         self.name = name
-        self.known = tuple(get_close_matches(name, list(among), 3, 0.4))
+        self.known = tuple(get_close_matches(name, list(islice(among, _LOOKED_AT)), 3, 0.4))
         self._where = where
         super().__init__(name)
 

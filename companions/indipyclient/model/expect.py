@@ -9,8 +9,8 @@ may be older than the command.  The rules:
 * A definition answers somebody's request for definitions, and may be older than the command.  Before Busy it only
   counts if it says Busy, or has the requested values and the property did not have them before.
 * Without Busy, numbers accept it if they are the requested ones, or if the property was quiet before, because then
-  the update is the answer.  A property that had been sending updates by itself is watched for :data:`GRACE` more
-  seconds, in which Busy may still arrive.
+  the update is the answer.  A property that had been sending updates by itself, or was only just defined, so that
+  nobody knows, is watched for :data:`GRACE` more seconds, in which Busy may still arrive.
 * If the property was Busy before, with somebody's command, Ok without the requested values may end that one, whether
   or not Busy has been said again: many drivers take up one command after the other.  It is watched as long for Busy.
 """
@@ -31,7 +31,7 @@ __all__ = ["GRACE", "TELEMETRY", "Confirm", "Expectation", "Verdict", "met", "pa
 GRACE: Final = 2.0
 """Seconds in which a property that sends updates by itself, or was Busy, may still say Busy, or Alert, or the value."""
 TELEMETRY: Final = 3.0
-"""A property with an update in this many seconds before the command counts as sending updates by itself."""
+"""A property that was defined, or updated, in this many seconds before the command may send updates by itself."""
 LEAST_PATIENCE: Final = 10.0
 MARGIN: Final = 5.0
 
@@ -116,7 +116,7 @@ class Expectation:
     def before(self, prop: Property, now: float) -> None:
         """Take the state of the property before the command is sent; nothing that comes until then answers it."""
         self.last = prop
-        self._telemetry = prop.rev > prop.defined and now - prop.at < TELEMETRY
+        self._telemetry = now - prop.at < TELEMETRY
         self._was_alert = prop.state is State.ALERT
         self._was_busy = prop.state is State.BUSY
         self._was_met = met(prop, self.values)

@@ -341,7 +341,6 @@ ENDS = {
     "words and no answer": (['<message device="Mount" message="read only"/>'], 4, "last message: read only"),
     "lost": (["cut"], 5, "lost"),
     "deleted": (['<delProperty device="Mount"/>'], 5, "deleted"),
-    "not what was asked": ([numbers("Ok", RA=2)], 0, "without the requested values"),
 }
 
 
@@ -353,6 +352,14 @@ async def test_how_set_ends(name):
         status, out, err = await answering(server, "set", "Mount.EQ.RA=3", "--timeout", "0.7", answers=answers)
     assert status == wanted, err
     assert words in out + err
+
+
+@asynchronous
+async def test_set_says_when_it_is_not_what_was_asked():
+    async with scripted() as server:
+        status, _, err = await answering(server, "set", "Mount.EQ.RA=3", answers=[numbers("Ok", RA=2)])
+    assert status == 0
+    assert "without the requested values" in err
 
 
 @asynchronous

@@ -96,6 +96,18 @@ def test_who_asks_waits_for_more_or_less(confirm, steps, expected):
     assert (verdict, round(seconds, 6)) == expected
 
 
+def test_a_property_that_was_only_just_defined_may_send_updates_by_itself():
+    """A command at once after the connection is made: the next Ok of a mount that tracks is older than it."""
+    model = Model()
+    model.link_made()
+    wait = Expectation(model.apply(define(state=OK, RA="1"), 99.9).prop, {"RA": "5"}, now=100.0, timeout=30.0)
+    for seconds, state, value in [(100.4, OK, "1"), (100.6, BUSY, "1"), (109.0, OK, "5")]:
+        assert wait.verdict is None
+        assert wait.deadline > seconds
+        wait.feed(model.apply(update(state=state, RA=value), seconds).prop, None, seconds)
+    assert (wait.verdict, wait.confirmed, wait.acknowledged) == (ACCEPTED, True, True)
+
+
 def test_switches_are_set_after_those_of_somebody_else():
     steps = [(4, OK, "Off"), (4.1, BUSY, "Off"), (9, OK, "On")]
     assert play(steps, before=BUSY, kind=VectorKind.SWITCH) == (ACCEPTED, 9, True)
@@ -190,6 +202,9 @@ def test_an_error_names_what_comes_near_and_the_limits():
     with pytest.raises(BadValue) as range_:
         texts(prop_of(RA=(1, 0, 24, 0.5)), {"RA": 25})
     assert (range_.value.min, range_.value.max, range_.value.step) == (0, 24, 0.5)
+    taken = []
+    NoSuchMember("X", (taken.append(n) or f"X{n}" for n in range(100_000)), "Mount.EQ")
+    assert len(taken) <= 1000, "to compare takes a millisecond each"
 
 
 def test_a_command_has_all_numbers_and_only_the_switches_given_off_first():
