@@ -9,6 +9,7 @@ pytest.importorskip("textual", reason="the terminal client needs the extra term"
 
 from indipyterm import receiving
 from tests.support import asynchronous, eventually
+from tests.support.fits import fits
 
 from .observatory import CAMERA, TELESCOPE, blob, define, delete, switch, update
 from .terminal import terminal
@@ -176,6 +177,28 @@ async def send_it_and_quit(screen) -> None:
     await screen.sent("newBLOBVector")
     await screen.press("q")
     await screen.sees("pixels.bin not sent")
+
+
+@asynchronous
+async def test_the_facts_below_an_image_are_its_own(tmp_path, disc):
+    """And the file: the one before is in another, and this one may not be written yet."""
+    async with terminal(CAMERA, folder=tmp_path, size=(110, 30)) as screen:
+        await screen.sent("enableBLOB")
+        disc.takes.set()
+        await screen.says(blob(*IMAGE, "CCD1", fits(20, 20)))
+        await eventually(lambda: screen.session.receiver.last)
+        await screen.go(*IMAGE)
+        await screen.press("v")
+        (first,) = tmp_path.glob("CCD1*")
+        await screen.sees("size 20 x 20", first.name)
+        disc.takes.clear()
+        await screen.says(blob(*IMAGE, "CCD1", fits(30, 20)))
+        await screen.sees("size 30 x 20")
+        await screen.sees_no(first.name)
+        disc.takes.set()
+        await eventually(lambda: len(list(tmp_path.glob("CCD1*"))) == 2)
+        (second,) = {*tmp_path.glob("CCD1*")} - {first}
+        await screen.sees(second.name, "size 30 x 20")
 
 
 @asynchronous
