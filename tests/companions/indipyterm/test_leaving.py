@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("textual", reason="the terminal client needs the extra term")
 
+from indipyclient import turns
 from indipyterm import receiving
 from tests.support import asynchronous, eventually
 from tests.support.fits import fits
@@ -209,6 +210,34 @@ async def test_quitting_waits_for_a_file_until_the_device_has_it(tmp_path, monke
         await screen.says(update("BLOB", "CCD 1", "UPLOAD", state="Busy"))
         await eventually(lambda: screen.app._exit)
     assert screen.app.unfinished == []
+
+
+PARK = switch("Mount", "PARK", [("PARK", "Park", "On"), ("UNPARK", "Unpark", "Off")])
+
+
+@asynchronous
+@pytest.mark.parametrize("key", ["q", "ctrl+w"])
+async def test_quitting_waits_for_a_command_that_waits_for_the_answer_to_another(key):
+    """Somebody has pressed the wrong switch, corrects that, and goes."""
+    async with terminal(PARK) as screen:
+        await screen.go("Mount", "PARK", "UNPARK")
+        await screen.press("space", "left", "space", key)
+        assert (await screen.sent("newSwitchVector"))[1].text == "On"
+        assert (await screen.sent("newSwitchVector"))[0].text == "On"
+        await eventually(lambda: screen.app._exit or not screen.app.workspaces)
+        assert not screen.app.unfinished
+
+
+@asynchronous
+async def test_a_command_that_was_held_back_until_the_server_was_lost_is_told(monkeypatch):
+    monkeypatch.setattr(turns, "HELD", 60.0)
+    async with terminal(PARK) as screen:
+        await screen.go("Mount", "PARK", "UNPARK")
+        await screen.press("space", "left", "space", "q")
+        await screen.sees("Mount PARK not sent")
+        screen.link.close()
+        await screen.sees("Mount PARK not sent: not connected")
+        assert not screen.app._exit
 
 
 @asynchronous
