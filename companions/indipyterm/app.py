@@ -39,7 +39,7 @@ PORT: Final = 7624
 SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 HANGUP: Final = 1
 PATIENCE: Final = 5.0
-"""Seconds for BLOBs and files in transit when the program is told to end."""
+"""Seconds for commands, BLOBs and files in transit when the program is told to end."""
 LONG_PATIENCE: Final = 300.0
 """The same for a server that is closed while the program goes on."""
 BELL_EVERY: Final = 10.0

@@ -94,7 +94,7 @@ ACTIONS: Final = (
         "app.quit",
         "q,ctrl+q",
         "quit_app",
-        "quit; asks if there are unsent edits, or BLOBs or files in transit",
+        "quit; asks if there are unsent edits, or commands, BLOBs or files in transit",
         "quit",
         _EVERYWHERE,
     ),

@@ -98,6 +98,7 @@ class Session:
         self._listener = listener
         self._tasks: set[asyncio.Task[None]] = set()
         self._files: dict[asyncio.Task[Any], tuple[str, Key]] = {}
+        self._commands: dict[asyncio.Task[None], tuple[Key, float]] = {}  # and since when
         self._failed: list[str] | None = None
         self._following: asyncio.Task[None] | None = None
 
@@ -137,8 +138,20 @@ class Session:
             self._failed.append(text)
 
     def unfinished(self) -> list[str]:
-        """Descriptions of what would be lost if it ended now: BLOBs that are not written, files that are not sent."""
-        return [*_unwritten(self.receiver.unwritten()), *self._unsent_files(), *(self._failed or ())]
+        """Descriptions of what would be lost if it ended now: BLOBs not written, commands and files not sent."""
+        return [*_unwritten(self.receiver.unwritten()), *self._unsent(), *(self._failed or ())]
+
+    def _unsent(self) -> list[str]:
+        return [*self._unsent_commands(), *self._unsent_files()]
+
+    def _unsent_commands(self) -> list[str]:
+        """Commands that wait until the device has answered an earlier one."""
+        props = [(self.client.get(*key), since) for key, since in self._commands.values()]
+        return [
+            f"{clean(prop.device)} {clean(prop.name)} not sent"
+            for prop, since in props
+            if prop is not None and (prop.pending is None or prop.pending.since < since)
+        ]
 
     def _unsent_files(self) -> list[str]:
         """Files in transit, unless the device has confirmed them."""
@@ -150,15 +163,15 @@ class Session:
         self.watch(True)
         self.receiver.stop()
         until = asyncio.get_running_loop().time() + patience
-        for task in (*self.receiver.tasks(), *self._files):
+        for task in (*self.receiver.tasks(), *self._commands, *self._files):
             wait = until - asyncio.get_running_loop().time()
             while wait > 0 and not task.done() and self.unfinished():
-                await asyncio.wait([task], timeout=min(wait, 0.1))  # a device may still confirm the file
+                await asyncio.wait([task], timeout=min(wait, 0.1))  # a command goes out, a device confirms a file
                 wait = until - asyncio.get_running_loop().time()
 
     async def aclose(self) -> list[str]:
         """End the connection, without waiting for answers.  Returns descriptions of what is unfinished."""
-        files = self._unsent_files()
+        unsent = self._unsent()
         tasks = [task for task in (self._following, *self._tasks) if task is not None]
         for task in tasks:
             task.cancel()
@@ -167,7 +180,7 @@ class Session:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST):  # what still waits is behind a file that is given up
                 await self.client.aclose()
-        return [*_unwritten(unwritten), *files, *(self._failed or ())]
+        return [*_unwritten(unwritten), *unsent, *(self._failed or ())]
 
     async def _follow(self) -> None:
         async with self.client.changes(interval=INTERVAL, initial=True) as cursor:
@@ -315,9 +328,8 @@ class Session:
             why = f"{path.name} is empty" if not data else self.why_not() or order.why_not(self.client)
             said(why, f"sending {path.name}" if not why else "")
             for key, values in order if not why else ():
-                await self._settle(key, values, edited=False)
-                fate = self.fates.get(key)
-                why = fate.text if fate is not None and fate.bad else ""
+                told = await self._settle(key, values, edited=False)
+                why = told.text if told.bad else ""
         except OSError as error:
             why = f"{path.name}: {error.strerror or error}"
             said(why, "")
@@ -345,20 +357,23 @@ class Session:
             if edited:
                 self.edits.put_back(key, values)
             return why
-        self._run(self._settle(key, values, edited=edited))
+        task = self._run(self._send(key, values, edited))
+        self._commands[task] = key, asyncio.get_running_loop().time()
         return ""
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+    def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._over)
+        return task
 
     def _over(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._commands.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, ClientError):
             _LOGGER.error("a command failed", exc_info=error)
 
-    def _sent(self, key: Key, values: Mapping[str, Any]) -> Coroutine[Any, Any, Outcome]:
+    def _request(self, key: Key, values: Mapping[str, Any]) -> Coroutine[Any, Any, Outcome]:
         prop, on = self.client.get(*key), next((name for name, value in values.items() if value == "On"), None)
         if prop is None or prop.kind is not VectorKind.SWITCH or prop.rule is SwitchRule.ANY_OF_MANY:
             on = None
@@ -367,11 +382,16 @@ class Session:
             return self.client.press(*key, on, who="indipyterm")
         return self.client.set(*key, values, who="indipyterm")
 
-    async def _settle(self, key: Key, values: Mapping[str, Any], *, edited: bool) -> None:
+    async def _send(self, key: Key, values: Mapping[str, Any], edited: bool) -> None:
+        told = await self._settle(key, values, edited=edited)
+        if told.fate is Fate.NOT_SENT:
+            self._fail(f"{clean(key[0])} {clean(key[1])} not sent: {clean(told.text)}")
+
+    async def _settle(self, key: Key, values: Mapping[str, Any], *, edited: bool) -> Told:
         loop = asyncio.get_running_loop()
         self._tell(key, Told(Fate.SENT, "sent", loop.time()))
         try:
-            outcome = await self._sent(key, values)
+            outcome = await self._request(key, values)
         except Refused as error:
             told = Told(Fate.REFUSED, error.message or "the device answered with Alert", loop.time())
         except (LinkLost, PropertyGone) as error:
@@ -391,6 +411,7 @@ class Session:
                 text += ", values differ"
             told = Told(Fate.ACCEPTED, text, loop.time())
         self._tell(key, told)
+        return told
 
     def _lost(self, key: Key, why: str) -> None:
         self._fail(f"BLOB LOST: {clean(key[0])} {clean(key[1])}: {clean(why)}")

@@ -43,7 +43,7 @@ class BlobScreen(Dialog[None]):
             yield Label(f"BLOBs of {self._prop.device}: {self._prop.label}", "head")
             yield self._state
             yield Label("")
-            yield Label("folder they are written to; empty: shown, not written", "dim")
+            yield Label("folder of all BLOBs of the server; empty: none is written", "dim")
             yield Field(str(folder) if folder else "", placeholder="no folder", id="folder")
             yield self._wrong
             for line in self._last():

@@ -13,7 +13,7 @@ from textual.widget import Widget
 
 from indipyclient.images.picture import Picture, picture_of
 
-from ..pictures import Colour, half_blocks
+from ..pictures import Colour, facts, half_blocks
 from ..received import size_shown
 from ..session import Session
 from .page import Label, Page
@@ -65,6 +65,7 @@ class ImageScreen(Page):
         self._canvas = _Canvas()
         self._seen: tuple[bytes, int, int] | None = None
         self._is_drawing = False
+        self._drawn: tuple[int, list[tuple[str, str]]] | None = None  # size and facts of what is shown
         self._facts = Label("", "dim")
 
     def compose(self) -> ComposeResult:
@@ -86,6 +87,7 @@ class ImageScreen(Page):
 
     def look_again(self) -> None:
         self.top.put(f" {self.title_text()}")
+        self._tell_facts()
         prop = self._session.client.get(*self._key)
         member = prop.members.get(self._member) if prop else None
         data = member.data if member else None
@@ -109,15 +111,23 @@ class ImageScreen(Page):
         self.look_again()
 
     async def _show(self, data: bytes, format: str, columns: int, rows: int) -> None:
+        self._drawn = None
         try:
             _, picture = await asyncio.to_thread(picture_of, data, format, columns, rows * 2)
+            self._drawn = len(data), await asyncio.to_thread(facts, data, format)
         except Exception as error:  # whatever is in it, the program must go on
             self._canvas.put(None)
             self._facts.put(f" no preview: {str(error) or type(error).__name__}", "alert")
             return
         self._canvas.put(picture)
+        self._tell_facts()
+
+    def _tell_facts(self) -> None:
+        """Those of the picture; with the file that it is in, which may be written later."""
+        if self._drawn is None:
+            return
+        words = [f"{name} {value}" for name, value in self._drawn[1]]
         found = self._session.receiver.last.get((*self._key, self._member))
-        facts = [f"{name} {value}" for name, value in found.facts] if found else []
-        if found and found.path:
-            facts.insert(0, found.path.name)
-        self._facts.put(" " + "   ".join(facts), "dim")
+        if found and found.path and (found.size, found.facts) == self._drawn:
+            words.insert(0, found.path.name)
+        self._facts.put(" " + "   ".join(words), "dim")

@@ -7,8 +7,10 @@ import pytest
 
 pytest.importorskip("textual", reason="the terminal client needs the extra term")
 
+from indipyclient import turns
 from indipyterm import receiving
 from tests.support import asynchronous, eventually
+from tests.support.fits import fits
 
 from .observatory import CAMERA, TELESCOPE, blob, define, delete, switch, update
 from .terminal import terminal
@@ -179,6 +181,28 @@ async def send_it_and_quit(screen) -> None:
 
 
 @asynchronous
+async def test_the_facts_below_an_image_are_its_own(tmp_path, disc):
+    """And the file: the one before is in another, and this one may not be written yet."""
+    async with terminal(CAMERA, folder=tmp_path, size=(110, 30)) as screen:
+        await screen.sent("enableBLOB")
+        disc.takes.set()
+        await screen.says(blob(*IMAGE, "CCD1", fits(20, 20)))
+        await eventually(lambda: screen.session.receiver.last)
+        await screen.go(*IMAGE)
+        await screen.press("v")
+        (first,) = tmp_path.glob("CCD1*")
+        await screen.sees("size 20 x 20", first.name)
+        disc.takes.clear()
+        await screen.says(blob(*IMAGE, "CCD1", fits(30, 20)))
+        await screen.sees("size 30 x 20")
+        await screen.sees_no(first.name)
+        disc.takes.set()
+        await eventually(lambda: len(list(tmp_path.glob("CCD1*"))) == 2)
+        (second,) = {*tmp_path.glob("CCD1*")} - {first}
+        await screen.sees(second.name, "size 30 x 20")
+
+
+@asynchronous
 async def test_quitting_waits_for_a_file_until_the_device_has_it(tmp_path, monkeypatch):
     a_file(tmp_path, monkeypatch)
     async with terminal(CAMERA) as screen:
@@ -186,6 +210,34 @@ async def test_quitting_waits_for_a_file_until_the_device_has_it(tmp_path, monke
         await screen.says(update("BLOB", "CCD 1", "UPLOAD", state="Busy"))
         await eventually(lambda: screen.app._exit)
     assert screen.app.unfinished == []
+
+
+PARK = switch("Mount", "PARK", [("PARK", "Park", "On"), ("UNPARK", "Unpark", "Off")])
+
+
+@asynchronous
+@pytest.mark.parametrize("key", ["q", "ctrl+w"])
+async def test_quitting_waits_for_a_command_that_waits_for_the_answer_to_another(key):
+    """Somebody has pressed the wrong switch, corrects that, and goes."""
+    async with terminal(PARK) as screen:
+        await screen.go("Mount", "PARK", "UNPARK")
+        await screen.press("space", "left", "space", key)
+        assert (await screen.sent("newSwitchVector"))[1].text == "On"
+        assert (await screen.sent("newSwitchVector"))[0].text == "On"
+        await eventually(lambda: screen.app._exit or not screen.app.workspaces)
+        assert not screen.app.unfinished
+
+
+@asynchronous
+async def test_a_command_that_was_held_back_until_the_server_was_lost_is_told(monkeypatch):
+    monkeypatch.setattr(turns, "HELD", 60.0)
+    async with terminal(PARK) as screen:
+        await screen.go("Mount", "PARK", "UNPARK")
+        await screen.press("space", "left", "space", "q")
+        await screen.sees("Mount PARK not sent")
+        screen.link.close()
+        await screen.sees("Mount PARK not sent: not connected")
+        assert not screen.app._exit
 
 
 @asynchronous
