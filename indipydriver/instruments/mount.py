@@ -75,7 +75,10 @@ class Mount(Parking, Site, Tracking):
 
     @optional
     async def park(self) -> None:
-        """Go to the park position, see `park_axes`; return when the mount has arrived."""
+        """Go to the park position, see `park_axes`; return when the mount has arrived.
+
+        If it tracks then, :meth:`set_tracking` stops that. Assign :attr:`tracking` if the hardware has done so itself.
+        """
 
     @optional
     async def unpark(self) -> None:
@@ -431,7 +434,13 @@ class Mount(Parking, Site, Tracking):
         if self._is_to_stop:
             await self._stop_all()
         await self._stop_by_hand()
-        await self._go(wants_park, self.park() if wants_park else self.unpark(), leaves=not wants_park)
+        await self._go(wants_park, self._park_at_rest() if wants_park else self.unpark(), leaves=not wants_park)
+
+    async def _park_at_rest(self) -> None:
+        await self.park()
+        self._check_going_on(_PARK)
+        if self._follows and self._implements("set_tracking"):  # nobody could stop that while it is parked
+            await self._follow(False)
 
     async def _on_dome_policy(self, values: dict[str, Any]) -> None:
         await self._store_choice(_POLICY, values)

@@ -442,3 +442,63 @@ async def test_home_flip_reverse_and_the_other_options():
         await client.until(EOD, "Alert", 3)
         await client.press("SIMULATED_FAULT", "NONE")
         await client.until(EOD, "Idle", 3)
+
+
+@pytest.mark.parametrize(("stops_itself", "calls"), [(False, [True, False]), (True, [True])])
+@driver_test
+async def test_a_mount_that_is_parked_does_not_track(stops_itself, calls):
+    class Goes(Mount):
+        park_axes = "RA_DEC"
+
+        def __init__(self, name=None):
+            super().__init__(name)
+            self.told = []
+
+        async def slew_to(self, ra, dec):
+            await asyncio.sleep(1)
+
+        async def set_tracking(self, on):
+            self.told.append(on)
+
+        async def park(self):
+            await self.slew_to(*self.park_coordinates)
+            if stops_itself:
+                self.tracking = False
+
+        async def unpark(self):
+            pass
+
+    async with Session(Goes()) as client:
+        device = await client.connect()
+        await client.press("TELESCOPE_TRACK_STATE", "TRACK_ON")
+        for _ in range(2):  # a second time it does not track
+            await client.press("TELESCOPE_PARK", "PARK")
+            await client.until("TELESCOPE_PARK", "Ok", 3, PARK="On")
+            assert (device.told, client.on("TELESCOPE_TRACK_STATE")) == (calls, ["TRACK_OFF"])
+            await client.press("TELESCOPE_PARK", "UNPARK")
+            await client.until("TELESCOPE_PARK", "Ok", 3, UNPARK="On")
+
+
+@driver_test
+async def test_a_mount_that_goes_on_tracking_is_not_said_to_be_parked():
+    class Goes(Mount):
+        async def slew_to(self, ra, dec):
+            pass
+
+        async def set_tracking(self, on):
+            if not on:
+                raise OSError("it goes on")
+
+        async def park(self):
+            pass
+
+        async def unpark(self):
+            pass
+
+    async with Session(Goes()) as client:
+        device = await client.connect()
+        await client.press("TELESCOPE_TRACK_STATE", "TRACK_ON")
+        await client.press("TELESCOPE_PARK", "PARK")
+        await client.until("TELESCOPE_PARK", "Alert", 3)
+        assert (device.parked, client.on("TELESCOPE_TRACK_STATE")) == (False, ["TRACK_ON"])
+        assert client.texts[-1] == "[ERROR] it goes on"
