@@ -372,11 +372,14 @@ class PropertyVector(UserDict[str, Any]):
         self._is_commanded = self._is_in_hands = True
         _handled.set(self)
 
-    async def note_handled(self) -> None:
-        """Note that the command has been handled. If others have sent meanwhile what might be an answer, it is one."""
-        self._is_in_hands = False
-        if self._is_held_back and self._is_commanded:
-            await self.answer_command(self._state, "")
+    def note_handled(self) -> bool:
+        """Note that the command has been handled, or will not be.
+
+        Returns:
+            Whether it is still to be answered, because others have sent meanwhile what might have been the answer.
+        """
+        self._is_in_hands, is_held_back, self._is_held_back = False, self._is_held_back, False
+        return is_held_back and self._is_commanded
 
     def _is_answer(self) -> bool:
         """Whether a send answers a command."""

@@ -319,11 +319,15 @@ class Dispatcher:
         except RemoteProtocolError as error:
             self._refuse(error)
             reason = error.reason.removeprefix(f"{frame.tag.text}: ")
-            await self._alert(vector, f"{vector.name}: refused: {reason}")
+            await self._answer(vector, State.ALERT, brief(f"{vector.name}: refused: {reason}"))
             return
         vector.note_command()
-        await self._received(event, vector)
-        await vector.note_handled()
+        try:
+            await self._received(event, vector)
+        finally:
+            is_due = vector.note_handled()
+        if is_due:
+            await self._answer(vector, State(vector.state), "")
 
     async def _refuse_read_only(self, frame: Frame, vector: PropertyVector) -> None:
         """Tell clients, but leave the state of the vector alone: only the instrument determines it."""
@@ -351,7 +355,8 @@ class Dispatcher:
                 vector.name,
             )
             if not isinstance(event, getProperties):  # whoever asks for a definition may not know the vector yet
-                await self._alert(vector, f"{vector.name}: the driver failed: {named(error)}")
+                text = f"{vector.name}: the driver failed: {named(error)}"
+                await self._answer(vector, State.ALERT, brief(text))
 
     def _is_cancelled(self, error: BaseException) -> bool:
         """Was it cancelled because the driver is about to end? Any other cancellation, such as that of an awaited
@@ -359,12 +364,12 @@ class Dispatcher:
         """
         return isinstance(error, asyncio.CancelledError) and self._is_ending()
 
-    async def _alert(self, vector: PropertyVector, text: str) -> None:
+    async def _answer(self, vector: PropertyVector, state: State, text: str) -> None:
         try:
-            await vector.answer_command(State.ALERT, brief(text))
+            await vector.answer_command(state, text)
         except Exception as error:
-            what = "%s %s could not be set to Alert"
-            self._failures.log(error, (vector,), what, vector.devicename, vector.name)
+            what = "%s %s could not be set to %s"
+            self._failures.log(error, (vector,), what, vector.devicename, vector.name, state)
 
     async def _news(self, frame: Frame) -> None:
         """Hand news of another device to the driver's snoopevent."""
