@@ -32,8 +32,9 @@ logger = logging.getLogger(__name__)
 
 
 def leave_terminal() -> None:
-    """After SIGHUP: what is written to the terminal, which is gone, goes nowhere. Otherwise a driver that prints while it
-    switches something off would fail.
+    """After SIGHUP: what is written to the terminal, which is gone, goes nowhere.
+
+    It would raise an exception, and a driver may print while it switches something off.
     """
     with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:
         for fd in (1, 2):
