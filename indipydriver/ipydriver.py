@@ -29,6 +29,7 @@ from .runtime.snooping import MAX_TIMEOUT, MIN_TIMEOUT
 from .transport.calling import refuse_within_loop
 from .transport.leftthreads import Watchdog
 from .transport.link import Link
+from .transport.printed import Printed
 from .transport.signals import ENDING, on_signal
 from .transport.stdio import open_stdio
 
@@ -262,7 +263,7 @@ class IPyDriver(FixedMapping[Device]):
         except BaseException:
             self._engine.cancel_preparation()
             raise
-        with self._shutdown_on_signals(), contextlib.redirect_stdout(sys.stderr):
+        with self._shutdown_on_signals(), contextlib.redirect_stdout(Printed()):
             try:
                 await self.serve(link, shutdown_grace=shutdown_grace)
             except (BaseExceptionGroup, RuntimeError) as failure:

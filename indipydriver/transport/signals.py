@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -14,7 +16,7 @@ from typing import Final
 from .forked import end_children, handled_here_only
 from .leftthreads import place_in
 
-__all__ = ["AGAIN", "ENDING", "HELD_UP", "again_at_once", "on_signal"]
+__all__ = ["AGAIN", "ENDING", "HELD_UP", "again_at_once", "leave_terminal", "on_signal"]
 
 ENDING: Final = ("SIGTERM", "SIGHUP")
 """The signals that end a program in order; the second one comes when its terminal is closed, or ssh loses it."""
@@ -27,6 +29,17 @@ HELD_UP: Final = 5.0
 """Seconds after the first signal in which the event loop has its turn; what holds it up for longer is named."""
 
 logger = logging.getLogger(__name__)
+
+
+def leave_terminal() -> None:
+    """After SIGHUP: what is written to the terminal, which is gone, goes nowhere.
+
+    It would raise an exception, and a driver may print while it switches something off.
+    """
+    with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:
+        for fd in (1, 2):
+            if stat.S_ISCHR(os.fstat(fd).st_mode):
+                os.dup2(nowhere.fileno(), fd)
 
 
 def on_signal(name: str, call: Callable[[], None], *, once: bool = False) -> Callable[[], None]:
@@ -56,6 +69,8 @@ def on_signal(name: str, call: Callable[[], None], *, once: bool = False) -> Cal
         if not (once and came):
             came = True
             call()
+            if name == "SIGHUP":
+                leave_terminal()
 
     try:
         loop.add_signal_handler(number, handle)

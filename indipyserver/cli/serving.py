@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from indipydriver.transport.forked import end_children, handled_here_only, ours_only
 from indipydriver.transport.leftthreads import Watchdog
-from indipydriver.transport.signals import again_at_once
+from indipydriver.transport.signals import again_at_once, leave_terminal
 
 from ..clients.sockets import ANYWHERE, bind_unix
 from ..ipyserver import IPyServer
@@ -317,6 +317,8 @@ class _Run:
         self._ending = True
         self._status = 128 + number
         logger.info("%s: the server is stopping; send it again to end it at once", number.name)
+        if number.name == "SIGHUP":
+            leave_terminal()
         self._server.shutdown()
 
     def _end_at_once(self, number: signal.Signals) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 import indipydriver as ipd
 from indipyserver import IPyServer
-from tests.support import ROOT, asynchronous
+from tests.support import ROOT, asynchronous, eventually
 
 DRIVER = """
 import asyncio, signal, sys, threading
@@ -91,6 +91,60 @@ async def test_a_signal_lets_the_driver_switch_off_what_it_has_switched_on(tmp_p
     assert status == (128 + number if "IPyServer" in run else 0)
     assert "\noff\n" in said
     assert "Traceback" not in said
+
+
+PRINTING = """
+    import pathlib
+
+    class Heater(ipd.IPyDriver):
+        async def hardware(self):
+            state = pathlib.Path(__file__).with_name("state")
+            state.write_text("heats")
+            try:
+                while not self.stop:
+                    await asyncio.sleep(0.01)
+            finally:
+                print("switching off", flush=True)
+                state.write_text("off")
+    def make_driver():
+        return Heater(ipd.Device("Heater", []))
+    if __name__ == "__main__":
+        RUN
+"""
+
+
+@pytest.mark.parametrize("by", ["script", "command", "driver"])
+@asynchronous
+async def test_a_driver_may_print_at_its_end_though_nobody_reads_it(tmp_path, by):
+    """The terminal has been closed, or the server that reads its log is gone."""
+    path, state = tmp_path / "program.py", tmp_path / "state"
+    code = PRINTING.replace(
+        "RUN", "make_driver().run()" if by == "driver" else "IPyServer(make_driver(), port=0).run()"
+    )
+    path.write_text(DRIVER + textwrap.dedent(code), encoding="utf-8")
+    words = [sys.executable, str(path)]
+    if by == "command":
+        words = [sys.executable, "-m", "indipyserver", "-p", "0", "--no-unix-socket", f"{path}:make_driver"]
+    if by == "driver":
+        ours, theirs = (end.detach() for end in socket.socketpair())
+    else:
+        ours, theirs = os.openpty()
+        terminal = os.ttyname(theirs)  # of which a new session that opens it gets SIGHUP
+        words = ["sh", "-c", f'exec "$@" <{terminal} >{terminal} 2>&1', "sh", *words]
+    process = await asyncio.create_subprocess_exec(
+        *words, stdin=theirs, stdout=theirs, stderr=theirs, env={"PYTHONPATH": str(ROOT)}, start_new_session=True
+    )
+    os.close(theirs)
+    try:
+        await eventually(lambda: state.exists() and state.read_text() == "heats", timeout=20)
+        os.close(ours)
+        async with asyncio.timeout(20):
+            await process.wait()
+        assert state.read_text() == "off"
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 @asynchronous
