@@ -344,6 +344,16 @@ ENDS = {
 }
 
 
+@asynchronous
+async def test_a_folder_where_nothing_can_be_written_is_told_at_once(tmp_path):
+    """And not with the first image of the night, which would be lost."""
+    (tmp_path / "file").touch()
+    async with scripted() as server:
+        status, _, err = await run("blob", "Camera", "-o", str(tmp_path / "file" / "x"), port=server.port)
+    assert status == 2
+    assert "file/x: Not a directory" in err
+
+
 @pytest.mark.parametrize("name", ENDS)
 @asynchronous
 async def test_how_set_ends(name):
