@@ -365,6 +365,16 @@ async def test_how_set_ends(name):
 
 
 @asynchronous
+async def test_set_does_not_call_busy_what_has_stopped_elsewhere():
+    async with scripted() as server:
+        answers = [numbers("Busy"), numbers("Ok", RA=2)]
+        words = "set", "Mount.EQ.RA=3", "--wait", "values", "--timeout", "0.7"
+        status, _, err = await answering(server, *words, answers=answers)
+    assert status == 4
+    assert "Mount.EQ is Ok, without the requested values, after 0.7 s" in err
+
+
+@asynchronous
 async def test_set_says_when_it_is_not_what_was_asked():
     async with scripted() as server:
         status, _, err = await answering(server, "set", "Mount.EQ.RA=3", answers=[numbers("Ok", RA=2)])
