@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import io
 import itertools
 import logging
@@ -247,6 +248,7 @@ async def _save_each(
     count: int | None,
     wanted: Callable[[ReceivedBlob], bool],
 ) -> int:
+    await asyncio.to_thread(_make_folder, folder)  # and not with the first BLOB, when nobody may be there
     written = failed = 0
     failure: OSError | None = None
     async for blob in stream:
@@ -273,6 +275,17 @@ async def _save_each(
             failure.filename = str(folder)
         raise failure
     return written
+
+
+def _make_folder(folder: str | os.PathLike[str]) -> None:
+    """Make a folder, if it does not exist.
+
+    Raises:
+        OSError: It cannot be made, or nothing can be written there.
+    """
+    os.makedirs(folder, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 class BlobSink:

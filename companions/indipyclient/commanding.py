@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from indipydriver.protocol.messages import AnyMessage, EnableBlob, Message
 from indipydriver.protocol.refusals import is_refusal
-from indipydriver.protocol.tags import VectorKind
+from indipydriver.protocol.tags import State, VectorKind
 
 from .engine import Engine, Watcher
 from .errors import (
@@ -205,7 +205,9 @@ def _outcome(model: Model, watcher: _CommandWatcher, rev: int, limit: float) -> 
     if expectation.verdict is Verdict.GONE:
         raise PropertyGone(last.name, (), last.device)
     if expectation.verdict is Verdict.TIMED_OUT:
-        what = "is still Busy" if expectation.acknowledged else "has not answered"
+        what = "has not answered"
+        if expectation.acknowledged:
+            what = "is still Busy" if last.state is State.BUSY else f"is {last.state}, without the requested values,"
         words = f"; last message: {said[-1]}" if said else ""
         raise TimedOut(f"{where} {what} after {round(limit, 2):g} s{words}", elapsed=elapsed, last=last, sent=True)
     now = model.get(last.device, last.name)

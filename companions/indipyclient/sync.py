@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from indipydriver.protocol.tags import BlobMode, State
 
@@ -28,7 +28,7 @@ from .model.properties import Property
 from .model.site import Device, Site
 from .reconnect import Status
 from .stats import Stats
-from .streams import Cursor, Lost
+from .streams import Cursor, Lost, Tap
 from .waiting import Where
 
 __all__ = ["SyncClient"]
@@ -292,7 +292,7 @@ class SyncClient:
         initial: bool = False,
         timeout: float | None = None,
     ) -> Iterator[Delta]:
-        """Follow changes: ``for delta in client.changes(...)``.
+        """Follow changes, from the call on: ``for delta in client.changes(...)``.
 
         Args:
             device: Only changes of this device.
@@ -301,10 +301,16 @@ class SyncClient:
             initial: The first delta holds everything.
             timeout: Seconds without a change after which the loop ends; None for never.
         """
+        return _begun(
+            self._changes(lambda: self._client.changes(device, name, interval=interval, initial=initial), timeout)
+        )
+
+    def _changes(self, follow: Callable[[], Cursor], timeout: float | None) -> Iterator[Delta | None]:
         cursors: list[Cursor] = []  # Ctrl-C may come when it is made and not yet known here
         try:
-            self._do(lambda: cursors.append(self._client.changes(device, name, interval=interval, initial=initial)))
+            self._do(lambda: cursors.append(follow()))
             cursor = cursors[0]
+            yield None
             while True:
                 delta = self._call(_next_or_none(cursor.next, timeout))
                 if delta is None:
@@ -321,7 +327,7 @@ class SyncClient:
     def blobs(
         self, device: str, name: str | None = None, *, member: str | None = None, timeout: float | None = None
     ) -> Iterator[ReceivedBlob | Lost]:
-        """BLOBs as they arrive, from the first use of the iterator on.
+        """BLOBs as they arrive, from the call on: those of a command that follows it wait for you.
 
         Args:
             device: The device.
@@ -329,9 +335,15 @@ class SyncClient:
             member: The member; None for all.
             timeout: Seconds without a BLOB after which the loop ends; None for never.
         """
+        return _begun(self._blobs(self._client.blobs(device, name, member=member), timeout))
+
+    def _blobs(
+        self, blobs: contextlib.AbstractAsyncContextManager[Tap[ReceivedBlob]], timeout: float | None
+    ) -> Iterator[ReceivedBlob | Lost | None]:
         stack = contextlib.AsyncExitStack()
         try:
-            stream = self._call(stack.enter_async_context(self._client.blobs(device, name, member=member)))
+            stream = self._call(stack.enter_async_context(blobs))
+            yield None
             while True:
                 blob = self._call(_next_or_none(stream.next, timeout))
                 if blob is None:
@@ -390,6 +402,12 @@ class _Call(Generic[Result]):
         if not task.cancelled():
             task.exception()  # perhaps nobody waits any more
         self.over.release()
+
+
+def _begun(items: Iterator[Result | None]) -> Iterator[Result]:
+    """Run a generator up to its first None, so that nothing is missed between the call and the first use."""
+    next(items)
+    return cast("Iterator[Result]", items)
 
 
 async def _next_or_none(take: Callable[[], Coroutine[Any, Any, Result]], timeout: float | None) -> Result | None:

@@ -86,7 +86,10 @@ def _text(prop: Property, member: Member, value: Value) -> str:
     if prop.kind is VectorKind.TEXT:
         if isinstance(value, (bytes, Blob)):
             raise BadValue(f"{where} is a text, not bytes")
-        return str(value)
+        try:
+            return str(value).encode().decode()
+        except UnicodeEncodeError:  # as of the name of a file in another encoding; a device would get "?" for it
+            raise BadValue(f"{where}: {value!r} is not UTF-8") from None
     if isinstance(value, (bytes, Blob)):
         return ""
     raise BadValue(f"{where} is a BLOB: bytes are wanted, not {type(value).__name__}")

@@ -344,6 +344,16 @@ ENDS = {
 }
 
 
+@asynchronous
+async def test_a_folder_where_nothing_can_be_written_is_told_at_once(tmp_path):
+    """And not with the first image of the night, which would be lost."""
+    (tmp_path / "file").touch()
+    async with scripted() as server:
+        status, _, err = await run("blob", "Camera", "-o", str(tmp_path / "file" / "x"), port=server.port)
+    assert status == 2
+    assert "file/x: Not a directory" in err
+
+
 @pytest.mark.parametrize("name", ENDS)
 @asynchronous
 async def test_how_set_ends(name):
@@ -352,6 +362,16 @@ async def test_how_set_ends(name):
         status, out, err = await answering(server, "set", "Mount.EQ.RA=3", "--timeout", "0.7", answers=answers)
     assert status == wanted, err
     assert words in out + err
+
+
+@asynchronous
+async def test_set_does_not_call_busy_what_has_stopped_elsewhere():
+    async with scripted() as server:
+        answers = [numbers("Busy"), numbers("Ok", RA=2)]
+        words = "set", "Mount.EQ.RA=3", "--wait", "values", "--timeout", "0.7"
+        status, _, err = await answering(server, *words, answers=answers)
+    assert status == 4
+    assert "Mount.EQ is Ok, without the requested values, after 0.7 s" in err
 
 
 @asynchronous

@@ -188,6 +188,7 @@ def test_values_become_texts():
         (prop_of(kind=VectorKind.SWITCH, A="On", B="Off"), {"A": "maybe"}, BadValue),
         (prop_of(kind=VectorKind.SWITCH, A="On", B="Off"), {"A": "On", "B": "On"}, BadValue),
         (prop_of(kind=VectorKind.BLOB, B=""), {"B": "text"}, BadValue),
+        (prop_of(kind=VectorKind.TEXT, T="x"), {"T": "/home/andr\udce9"}, BadValue),
     ],
 )
 def test_what_a_property_does_not_take_is_refused_before_it_is_sent(prop, values, error):

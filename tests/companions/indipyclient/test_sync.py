@@ -45,11 +45,9 @@ def test_a_script_takes_a_picture(tmp_path):
         client.press("Camera", "CONNECTION", "CONNECT")
         client.wait_property("Camera", "CCD_EXPOSURE")
         blobs = client.blobs("Camera", "CCD1", timeout=10)
-        taking = threading.Timer(0.3, lambda: client.set("Camera", "CCD_EXPOSURE", CCD_EXPOSURE_VALUE=0.1))
-        taking.start()
+        client.set("Camera", "CCD_EXPOSURE", CCD_EXPOSURE_VALUE=0.1)
         blob = next(blobs)
         blobs.close()
-        taking.join()
         assert blob.data.startswith(b"SIMPLE")
         assert client.need("Camera", "CCD_EXPOSURE").state == "Ok"
         assert "Camera" in client.devices
@@ -63,6 +61,9 @@ def test_changes_are_followed_until_it_is_quiet():
         assert first.reset
         assert {prop.device for prop in first.properties} == {"Thermostat"}
         assert list(client.changes("Nobody", timeout=0.05)) == []
+        changes = client.changes("Thermostat", "TARGET", timeout=10)
+        client.set("Thermostat", "TARGET", TARGET=19, confirm="answered")
+        assert [prop["TARGET"].number for prop in next(changes).properties] == [19.0]
 
 
 def test_errors_come_through_and_a_closed_client_says_so():
@@ -204,7 +205,7 @@ def test_a_call_under_way_ends_when_another_thread_closes_the_client():
             lambda: client.wait_property("Thermostat", "NONE", timeout=None),
             lambda: list(client.changes()),
             lambda: list(client.blobs("Thermostat")),
-            lambda: client.save_blobs("/nowhere", "Thermostat", count=1),
+            lambda: client.save_blobs(".", "Thermostat", count=1),
         )
         threads = [threading.Thread(target=wait, args=(call,)) for call in calls]
         for thread in threads:
@@ -255,9 +256,10 @@ client = SyncClient("127.0.0.1", int(sys.argv[1]))
     "left",
     [
         "changes = client.changes(initial=True); next(changes)",
+        "blobs = client.blobs('Thermostat')",
         "class Mount:\n    def __del__(self, close=client.close): close()\nmount = Mount()",
     ],
-    ids=["iterator", "close"],
+    ids=["iterator", "unused", "close"],
 )
 def test_python_ends_whatever_a_script_has_left(left):
     with served(thermostat.make_driver()) as port:
@@ -276,7 +278,7 @@ def test_an_iterator_that_is_left_somewhere_goes_in_any_thread():
                 kept = [iterator]
                 client._do(lambda kept=kept: None)
                 with contextlib.suppress(StopIteration):
-                    if iterator.__name__ == "changes":
+                    if iterator.__name__ == "_changes":
                         next(iterator)
                 del iterator
                 client._call(_let_go(kept))
