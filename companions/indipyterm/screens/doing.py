@@ -15,7 +15,7 @@ from ..keymap import keys_shown
 from ..layout import Mode
 from ..orders import Order, abort_of, press_of
 from ..settings import THEMES
-from ..values import hint, stepped
+from ..values import hint, needs_page, stepped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,6 @@ else:
 
 __all__ = ["Doing"]
 
-LONG_TEXT = 300
 TYPING = "first end what you are typing: Enter keeps it, Esc does not"
 TWICE = 3.0
 """Seconds in which the abort key must be pressed again."""
@@ -101,7 +100,7 @@ class Doing(_Base):
             self.say(f"{prop.label}: {why}", bad=True)
         elif prop.kind is VectorKind.BLOB:
             self._choose_file(session, prop, member)
-        elif prop.kind is VectorKind.TEXT and (len(text) > LONG_TEXT or set("\n\t") & set(text)):
+        elif needs_page(prop, text):
             self._edit_long(session, prop, member)
         else:
             self.pane.begin(prop, member)
