@@ -73,7 +73,7 @@ class Doing(_Base):
         found = self._here()
         why = self.table.why_not(self.terminal.lateness) if found is not None else ""
         if found is not None and self.terminal.strayed:  # Enter in the filter, for example, that was held too long
-            why = "that key was for what was here before: look, and press again"
+            why = "that was for what was here before: look, and press again"
         if why:
             self.say(why, bad=True)
             return None
