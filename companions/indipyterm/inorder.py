@@ -60,6 +60,7 @@ class InOrder:
         self._dropped: list[str] = []
         self._latest: events.Event | None = None
         self._meant: Widget | None = None  # what the present stroke was for when it began
+        self._is_held = False
         self.strokes = 0
         self.strayed = False
 
@@ -104,7 +105,9 @@ class InOrder:
             before, self._latest = self._latest, event
             pause = event.time - before.time if before is not None else math.inf
             here = self._where(event)
-            if not _is_again(event, before, pause, HELD if here is self._meant else PAUSE):
+            held = HELD if here is self._meant and not self._is_held else PAUSE  # a slow line delivers it with gaps
+            self._is_held = _is_again(event, before, pause, held)
+            if not self._is_held:
                 self.strokes += 1
                 self._meant = here
             self.strayed = here is not self._meant

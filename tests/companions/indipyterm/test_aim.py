@@ -837,10 +837,10 @@ async def test_a_key_that_is_held_down_does_not_press_on_and_on(key):
         await is_sent()
         await press(10.5)  # it begins to come again, or the person has pressed it twice
         await is_sent()
-        await press(*(10.5 + number / 30 for number in range(1, 60)))
+        await press(*(10.5 + number / 30 + number // 20 * 0.3 for number in range(1, 60)))  # the line has stalled twice
         await screen.sees("let it go, and press again")
         assert len([e for e in await screen.link.everything() if e.tag == "newSwitchVector"]) == 2
-        await press(12.7)
+        await press(13.7)
         await is_sent()
 
 
