@@ -72,8 +72,6 @@ class Doing(_Base):
             return None
         found = self._here()
         why = self.table.why_not(self.terminal.lateness) if found is not None else ""
-        if found is not None and self.terminal.strayed:  # Enter in the filter, for example, that was held too long
-            why = "that was for what was here before: look, and press again"
         if why:
             self.say(why, bad=True)
             return None
@@ -152,6 +150,9 @@ class Doing(_Base):
             return
         if not prop.writable:
             self.say(f"{prop.label}: read-only")
+            return
+        if self.terminal.strayed:  # Enter in the filter, for example, that was held too long
+            self.say("that was for what was here before: look, and press again", bad=True)
             return
         stroke = self.terminal.strokes
         if self._pressed_with == stroke:  # it would go On and Off until the key is let go, or be a step again and again
