@@ -337,7 +337,7 @@ class IPyTerm(App[None]):
 
     @property
     def strayed(self) -> bool:
-        """The present key has come again after the focus that it was for has gone elsewhere."""
+        """The present key or click has come again, and what it was for at first has given way to something else."""
         return self.in_order.strayed
 
     @property

@@ -46,7 +46,7 @@ class InOrder:
     Attributes:
         strokes: How often a finger has pressed a key or a button; a key that is held down is one stroke, and so is a
             double click.
-        strayed: The present key has come again after the focus that it was for has gone elsewhere.
+        strayed: The present key or click has come again, and what it was for at first has given way to something else.
     """
 
     def __init__(self, app: App[Any], urgent: Container[str] = ()) -> None:
@@ -59,7 +59,8 @@ class InOrder:
         self._void = ""
         self._dropped: list[str] = []
         self._latest: events.Event | None = None
-        self._meant: Widget | None = None  # the focus when the present stroke began
+        self._meant: Widget | None = None  # what the present stroke was for when it began
+        self._is_held = False
         self.strokes = 0
         self.strayed = False
 
@@ -103,11 +104,13 @@ class InOrder:
             self._next = None
             before, self._latest = self._latest, event
             pause = event.time - before.time if before is not None else math.inf
-            focused = self._app.focused
-            if not _is_again(event, before, pause, HELD if focused is self._meant else PAUSE):
+            here = self._where(event)
+            held = HELD if here is self._meant and not self._is_held else PAUSE  # a slow line delivers it with gaps
+            self._is_held = _is_again(event, before, pause, held)
+            if not self._is_held:
                 self.strokes += 1
-                self._meant = focused
-            self.strayed = isinstance(event, events.Key) and focused is not self._meant
+                self._meant = here
+            self.strayed = here is not self._meant
             if self._drop_if_void(event, pause):
                 continue
             try:
@@ -115,6 +118,12 @@ class InOrder:
             except Exception:  # whatever it was, it does not affect the next key
                 _LOGGER.exception("the effect of a key could not be awaited")
             self._passing = []
+
+    def _where(self, event: events.Event) -> Widget | None:
+        """What an event is for: a click gives the focus to what it is on, so that is only the screen."""
+        if not self._app.screen_stack:
+            return None
+        return self._app.screen if isinstance(event, events.MouseEvent) else self._app.focused
 
     async def _pass(self, event: events.Event) -> None:
         self._passing = [event, *self._repeats(event)]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from indipyclient import BadValue, ClientError, Property, SwitchRule, VectorKind
 from indipyclient.model.commands import press, texts
 from indipyclient.model.properties import Member, number_of
 
-__all__ = ["Hint", "becomes", "hint", "limits", "pressed", "shown_number", "stepped"]
+__all__ = ["Hint", "becomes", "hint", "limits", "needs_page", "pressed", "shown_number", "stepped"]
+
+
+LONG_TEXT: Final = 300
 
 
 class Hint(NamedTuple):
@@ -76,6 +79,11 @@ def _is_plain(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def needs_page(prop: Property, text: str) -> bool:
+    """Whether a value is edited on a page: a single line would show it without its ends of lines, or cut off."""
+    return prop.kind is VectorKind.TEXT and (len(text) > LONG_TEXT or not {"\n", "\r", "\t"}.isdisjoint(text))
 
 
 def stepped(member: Member, text: str, steps: int) -> str | None:

@@ -15,7 +15,7 @@ from ..keymap import keys_shown
 from ..layout import Mode
 from ..orders import Order, abort_of, press_of
 from ..settings import THEMES
-from ..values import hint, stepped
+from ..values import hint, needs_page, stepped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,6 @@ else:
 
 __all__ = ["Doing"]
 
-LONG_TEXT = 300
 TYPING = "first end what you are typing: Enter keeps it, Esc does not"
 TWICE = 3.0
 """Seconds in which the abort key must be pressed again."""
@@ -73,8 +72,6 @@ class Doing(_Base):
             return None
         found = self._here()
         why = self.table.why_not(self.terminal.lateness) if found is not None else ""
-        if found is not None and self.terminal.strayed:  # Enter in the filter, for example, that was held too long
-            why = "that key was for what was here before: look, and press again"
         if why:
             self.say(why, bad=True)
             return None
@@ -101,7 +98,7 @@ class Doing(_Base):
             self.say(f"{prop.label}: {why}", bad=True)
         elif prop.kind is VectorKind.BLOB:
             self._choose_file(session, prop, member)
-        elif prop.kind is VectorKind.TEXT and (len(text) > LONG_TEXT or set("\n\t") & set(text)):
+        elif needs_page(prop, text):
             self._edit_long(session, prop, member)
         else:
             self.pane.begin(prop, member)
@@ -153,6 +150,9 @@ class Doing(_Base):
             return
         if not prop.writable:
             self.say(f"{prop.label}: read-only")
+            return
+        if self.terminal.strayed:  # Enter in the filter, for example, that was held too long
+            self.say("that was for what was here before: look, and press again", bad=True)
             return
         stroke = self.terminal.strokes
         if self._pressed_with == stroke:  # it would go On and Off until the key is let go, or be a step again and again

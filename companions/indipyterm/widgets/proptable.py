@@ -38,7 +38,7 @@ class PropTable(Lines, can_focus=True):
         """Sent when the cursor is on another member, or other lines are shown."""
 
     class Activated(Message):
-        """Sent when the member under the cursor was clicked again."""
+        """Asks for what Enter does: the member under the cursor was clicked again, or is edited on a page."""
 
     class LeftEdge(Message):
         """Sent when there is nothing further to the left."""

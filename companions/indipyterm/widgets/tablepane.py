@@ -12,7 +12,7 @@ from indipyclient import Member, Property, VectorKind
 
 from ..aim import Meaning, meaning_of
 from ..session import Session
-from ..values import hint, stepped
+from ..values import hint, needs_page, stepped
 from ..words import clean, shorten, width
 from .editor import ValueEditor
 from .proptable import PropTable
@@ -211,7 +211,13 @@ class TablePane(Container):
             return False
         self.table.browser.put(self.table.sheet, spot)
         self.table.moved()
-        self.begin(prop, prop.members[names[at]])
+        following = prop.members[names[at]]
+        session = self.table.session
+        if session is not None and needs_page(prop, session.edits.of(prop.key).get(following.name, following.value)):
+            self._end()
+            self.post_message(PropTable.Activated())
+        else:
+            self.begin(prop, following)
         return True
 
     @property

@@ -837,10 +837,10 @@ async def test_a_key_that_is_held_down_does_not_press_on_and_on(key):
         await is_sent()
         await press(10.5)  # it begins to come again, or the person has pressed it twice
         await is_sent()
-        await press(*(10.5 + number / 30 for number in range(1, 60)))
+        await press(*(10.5 + number / 30 + number // 20 * 0.3 for number in range(1, 60)))  # the line has stalled twice
         await screen.sees("let it go, and press again")
         assert len([e for e in await screen.link.everything() if e.tag == "newSwitchVector"]) == 2
-        await press(12.7)
+        await press(13.7)
         await is_sent()
 
 
@@ -864,10 +864,21 @@ async def test_the_key_that_leads_to_the_values_does_not_press_what_is_there(whe
             await screen.settled()
 
         await press(10.0, 10.0 + after, 10.03 + after)
-        await screen.sees("that key was for what was here before")
+        await screen.sees("that was for what was here before")
         assert await commands(screen) == []
         await press(11.0)
         assert members(await screen.sent("newSwitchVector")) == {"GO": "On"}
+
+
+async def click(screen, x: int, y: int, *times: float) -> None:
+    begin = events.Key("enter", "\r").time
+    for time in times:
+        for kind in (events.MouseDown, events.MouseUp):
+            event = kind(None, x, y, 0, 0, 1, False, False, False, x, y)
+            event.time = begin + time
+            event.set_sender(screen.app)
+            screen.app._driver.send_message(event)
+    await screen.settled()
 
 
 @asynchronous
@@ -875,30 +886,20 @@ async def test_a_double_click_presses_once():
     step = switch("D", "STEP", [("GO", "Step", "Off"), ("BACK", "Back", "Off")], rule="AtMostOne")
     async with terminal(step) as screen:
         await screen.readable()
-        begin = events.Key("enter", "\r").time
         y = screen.lines().index(screen.line_of("( ) Step"))
-
-        async def click(word: str, *times: float) -> None:
-            x = screen.line_of("( ) Step").index(word)
-            for time in times:
-                for kind in (events.MouseDown, events.MouseUp):
-                    event = kind(None, x, y, 0, 0, 1, False, False, False, x, y)
-                    event.time = begin + time
-                    event.set_sender(screen.app)
-                    screen.app._driver.send_message(event)
-            await screen.settled()
+        step, back = (screen.line_of("( ) Step").index(word) for word in ("Step", "Back"))
 
         async def is_sent(name: str) -> None:
             assert members(await screen.sent("newSwitchVector"))[name] == "On"
             await screen.says(update("Switch", "D", "STEP", {"GO": "Off", "BACK": "Off"}))
             await screen.sees("( ) Step")
 
-        await click("Step", 10.0, 10.2, 10.4)
+        await click(screen, step, y, 10.0, 10.2, 10.4)
         await screen.sees("double click, presses once")
         await is_sent("GO")
-        await click("Step", 11.0)  # on purpose
+        await click(screen, step, y, 21.0)  # on purpose
         await is_sent("GO")
-        await click("Back", 11.2, 11.4, 11.6)  # the first one puts the cursor there
+        await click(screen, back, y, 31.0, 31.2, 31.4)  # the first one puts the cursor there
         await is_sent("BACK")
         assert await commands(screen) == [("D", "STEP")] * 3
 
@@ -914,6 +915,28 @@ async def test_who_turns_back_before_a_slow_mount_has_answered_turns_off_what_is
         await screen.go("Tel", "MOTION", "S")
         await screen.press("space")
         assert members(await screen.sent("newSwitchVector")) == {"N": "Off", "S": "On"}
+
+
+@asynchronous
+async def test_a_double_click_in_the_palette_does_not_press_what_is_behind_it():
+    switches = [switch("D", f"S{n}", [("GO", f"Step {n}", "Off")], rule="AtMostOne") for n in range(8)]
+    async with terminal(*switches) as screen:
+        await screen.readable()
+        await screen.press("c", "colon")
+        await screen.type("dark")
+        await screen.sees("dark, light, night")
+        y = screen.lines().index(screen.line_of("dark, light, night"))
+        await screen.press("escape")
+        table = screen.main.table
+        line = table.sheet.lines[y - table.region.y]
+        await screen.go(*line.key)
+        await screen.press("colon")
+        await screen.type("dark")
+        await screen.sees("dark, light, night")
+        await click(screen, line.places[0].x + table.region.x, y, 50.0, 50.2)
+        await screen.sees("that was for what was here before")
+        assert screen.app.theme == "light"
+        assert await commands(screen) == []
 
 
 @asynchronous

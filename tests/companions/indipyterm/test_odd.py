@@ -244,6 +244,15 @@ async def test_an_edit_is_not_cut_to_what_fits_in_a_line(text):
 
 
 @asynchronous
+@pytest.mark.parametrize("text", ["two\nlines", "x" * 5000])
+async def test_tab_from_the_member_before_opens_the_page_too(text):
+    async with terminal(define("Text", "D", "T", [("A", "a", "short"), ("B", "b", text)])) as screen:
+        await screen.press("enter")
+        await screen.burst("1", "tab", "+", "ctrl+s")
+        assert screen.session.edits.of(("D", "T")) == {"A": "1", "B": f"+{text}"}
+
+
+@asynchronous
 async def test_what_cannot_be_shown_of_an_edit_is_kept_with_it():
     async with terminal(define("Text", "D", "T", [("A", "a", "short")])) as screen:
         prop = screen.session.client.need("D", "T")
