@@ -211,7 +211,9 @@ class Site:
             entered = prop.entered[list(State).index(State.ALERT)]
             if known is None or known.rev != entered:
                 clock = time.strftime("%H:%M:%S", time.gmtime())
-                fresh = Alert(entered, now, prop.device, prop.label, prop.name, prop.message[:300], clock)
+                said = self.model.notes(prop.device, entered)  # what it said before may have been that all is well
+                text = next((note.text for note in said if note.name == prop.name), "")
+                fresh = Alert(entered, now, prop.device, prop.label, prop.name, text[:300], clock)
                 self.alerts.pop(prop.key, None)
                 known = self.alerts[prop.key] = fresh
                 self.alerts_rev = delta.rev
