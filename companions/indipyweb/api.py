@@ -57,7 +57,7 @@ def _begin(visit: Visit) -> Site:
 
 
 def _unknown(what: str, name: str, known: list[str]) -> Problem:
-    near = get_close_matches(name[:100], known[:2000], 3, 0.4)
+    near = get_close_matches(name[:64], known[:200], 3, 0.4)  # everybody may ask, and everybody waits for it
     return Problem(404, f"no such {what}", {"name": name, "nearest": near})
 
 

@@ -318,6 +318,9 @@ def values_of_form(prop: Property, fields: Mapping[str, str]) -> dict[str, Value
         wanted = fields.get("to")
         if wanted not in ("On", "Off"):
             wanted = "Off" if member.on else "On"
+        is_abort = len(prop) == 1 and "ABORT" in f"{prop.name} {name}".upper()
+        if is_abort:  # some drivers leave it On, and do nothing when it goes Off
+            wanted = "On"
         if prop.rule is SwitchRule.ANY_OF_MANY or (prop.rule is SwitchRule.AT_MOST_ONE and wanted == "Off"):
             return {member.name: wanted}
         return press(prop, member.name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import math
 import os
@@ -126,6 +125,8 @@ class Site:
         self._disk = disk or Disk()
         self._ids: dict[Key, int] = {}
         self._keys: dict[int, Key] = {}
+        self._images: dict[Key, tuple[int, str]] = {}
+        self._last_image = 0
         self._born: dict[Key, int] = {}  # the change since which a number has stood for a property
         self._shapes: dict[Key, tuple[object, str]] = {}
         self._last_id = 0
@@ -142,8 +143,7 @@ class Site:
     async def start(self) -> None:
         """Begin to follow it; does not wait for the link."""
         self.client.on_status = lambda status: self.wake()
-        if self.folder is not None:
-            self.client.on_message = functools.partial(self._heard, self.folder)
+        self.client.on_message = self._heard
         await self.client.start(wait=False)
         self._tasks = [asyncio.create_task(self._follow(), name=f"web: {self.name}")]
 
@@ -211,7 +211,9 @@ class Site:
             entered = prop.entered[list(State).index(State.ALERT)]
             if known is None or known.rev != entered:
                 clock = time.strftime("%H:%M:%S", time.gmtime())
-                fresh = Alert(entered, now, prop.device, prop.label, prop.name, prop.message[:300], clock)
+                said = self.model.notes(prop.device, entered)  # what it said before may have been that all is well
+                text = next((note.text for note in said if note.name == prop.name), "")
+                fresh = Alert(entered, now, prop.device, prop.label, prop.name, text[:300], clock)
                 self.alerts.pop(prop.key, None)
                 known = self.alerts[prop.key] = fresh
                 self.alerts_rev = delta.rev
@@ -232,17 +234,22 @@ class Site:
             if self.alerts.pop(key, None) is not None:
                 self.alerts_rev = model.rev
         self.histories.keep(lambda device, name: model.get(device, name) is not None)
+        self._images = {key: known for key, known in self._images.items() if model.get(*key) is not None}
 
-    def _heard(self, folder: Path, message: object) -> None:
-        """Have the BLOBs of a message saved; called before the model knows of it."""
+    def _heard(self, message: object) -> None:
+        """Note the BLOBs of a message, and have them saved; called before the model knows of it."""
         for blob in blobs_in(message):
             prop = self.model.get(blob.device, blob.name)
             if not blob.data or prop is None or prop.kind is not VectorKind.BLOB:
                 continue
+            self._last_image += 1
+            self._images[prop.key] = (self._last_image, blob.timestamp or "")
+            if self.folder is None:
+                continue
             for lost in self._unsaved.put(blob):
                 self._not_saved(f"BLOBs of {lost.device} came faster than they could be saved")
             if self._saver is None or self._saver.done():
-                self._saver = asyncio.create_task(self._save_all(folder), name=f"web: BLOBs of {self.name}")
+                self._saver = asyncio.create_task(self._save_all(self.folder), name=f"web: BLOBs of {self.name}")
 
     async def _save_all(self, folder: Path) -> None:
         while (blob := self._unsaved.take()) is not None:
@@ -290,6 +297,11 @@ class Site:
         if known is None or known[0] != (prop.defined, limits):  # devices change limits with values, too
             known = self._shapes[prop.key] = ((prop.defined, limits), shape_of(prop))
         return known[1]
+
+    def last_blob(self, key: Key) -> tuple[int, str]:
+        """The number of the last BLOB of a property, and its time as the device wrote it, or "": a definition, as for
+        somebody who connects, and a state have times of their own."""
+        return self._images.get(key, (0, ""))
 
     def gaps(self, seconds: float, key: NumberKey | None = None) -> list[Gap]:
         """The times in the last seconds for which all values, or those of one number, are unknown, including the
@@ -354,7 +366,7 @@ class Site:
         if delta.reset:
             found["reset"] = True
         found["set"] = {
-            str(self.id_of(prop.key)): piece(prop, delta, now, self.shape(prop))
+            str(self.id_of(prop.key)): piece(prop, delta, now, self.shape(prop), self.last_blob(prop.key)[0])
             for prop in delta.properties
             if wanted.wants(prop)
         }

@@ -146,7 +146,7 @@ def _short(*parts: str) -> str:
     return f"{zlib.crc32(chr(0).join(parts).encode('utf-8', 'replace')):08x}"
 
 
-def piece(prop: Property, delta: Delta, now: float, shape: str) -> dict[str, Any]:
+def piece(prop: Property, delta: Delta, now: float, shape: str, image: int) -> dict[str, Any]:
     """The data of a changed property for a stream."""
     found: dict[str, Any] = {
         "h": shape,
@@ -162,7 +162,7 @@ def piece(prop: Property, delta: Delta, now: float, shape: str) -> dict[str, Any
     if prop.message:
         found["msg"] = prop.message[:500]
     if prop.kind is VectorKind.BLOB:
-        found |= {"p": prop.name, "rev": prop.rev}
+        found |= {"p": prop.name, "rev": image}
     if delta.is_stale(prop):
         found["stale"] = True
     pending = prop.pending

@@ -82,6 +82,7 @@ async def image(visit: Visit) -> Answer:
         return visit.render("images.html", site=site, title="Images", cameras=cameras)
     rev = site.rev  # the stream tells what comes while the picture is being drawn
     prop, member = _meant(visit, site)
+    number, time = site.last_blob(prop.key)
     facts: dict[str, Any] = {"cards": []}
     if member.data is not None:
         facts |= (await _preview(visit, site, prop, member, SIDE)).facts
@@ -91,6 +92,8 @@ async def image(visit: Visit) -> Answer:
         title=f"{prop.device}: {member.label}",
         prop=prop,
         member=member,
+        number=number,
+        time=time,
         facts=facts,
         bars=_bars(facts.get("bins") or []),
         link=site.link(),
@@ -140,8 +143,10 @@ async def preview(visit: Visit) -> Answer:
 
 async def download(visit: Visit) -> Answer:
     """The file as received."""
-    prop, member = _meant(visit, visit.site())
+    site = visit.site()
+    prop, member = _meant(visit, site)
     if member.data is None:
         raise Problem(404, "No image has come yet.")
-    stamp = safe_name(prop.timestamp or "") if prop.timestamp else "latest"
+    _, time = site.last_blob(prop.key)
+    stamp = safe_name(time) if time else "latest"
     return attachment(member.data, f"{safe_name(member.name)}_{stamp}{safe_suffix(member.format)}")

@@ -100,7 +100,7 @@ async def website(folder, *drivers, clock=None, people=True, **settings):
         app = build_app(web)
         await web.start()
         try:
-            await eventually(lambda: web.first.rev and len(web.first.model) >= 10, timeout=30)
+            await eventually(lambda: web.first.rev == web.first.model.rev and len(web.first.model) >= 10, timeout=30)
             yield Site(web, app, server, driver)
         finally:
             await web.aclose()

@@ -11,6 +11,7 @@ import re
 import threading
 import zlib
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -57,6 +58,38 @@ async def test_a_browser_keeps_an_image_for_its_own_sake_only(tmp_path):
             assert "max-age" not in (await browser.get(source)).headers.get("cache-control", "")
             starts.append(source.removesuffix(str(rev)))
     assert starts[0] != starts[1]
+
+
+@asynchronous
+async def test_an_image_keeps_its_time_when_its_property_is_defined_again(tmp_path):
+    """As an indiserver does for everybody who connects: it looked like a newer image."""
+    async with website(tmp_path) as site, site.browser("viewer") as browser:
+        one, vector, where = site.web.first, site.driver.device["IMAGE"], {"d": AWKWARD, "p": "IMAGE", "m": "I"}
+
+        async def shown():
+            await soon(lambda: one.rev == one.model.rev)
+            told = json.loads(one.delta(Filter(AWKWARD), 1)[1])["set"][str(one.id_of((AWKWARD, "IMAGE")))]["rev"]
+            page = (await browser.get("/image", params=where)).text
+            assert f'data-rev="{told}"' in page
+            name = (await browser.get("/image/file", params=where)).headers["content-disposition"]
+            return told, re.findall(r"B, (2026[0-9T:-]+)", page), name.rpartition("I_")[2]
+
+        async def taken(second):
+            async def arrives():
+                vector["I"] = fits(20, 20)
+                await vector.send_setVectorMembers("", datetime(2026, 1, 2, 3, 4, second, tzinfo=UTC), members=["I"])
+                await asyncio.sleep(0.1)
+                return one.last_blob((AWKWARD, "IMAGE"))[1].startswith(f"2026-01-02T03:04:0{second}")
+
+            await poll(arrives)
+            return await shown()
+
+        number, *facts = await taken(5)
+        assert facts == [["2026-01-02T03:04:05"], "2026-01-02T03_04_05.fits"]
+        await vector.send_defVector("", datetime(2026, 1, 2, 4, 4, 4, tzinfo=UTC))
+        await soon(lambda: one.model.get(AWKWARD, "IMAGE").timestamp.startswith("2026-01-02T04"))
+        assert await shown() == (number, *facts)
+        assert (await taken(6))[0] > number
 
 
 @asynchronous

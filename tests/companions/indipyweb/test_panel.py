@@ -13,8 +13,8 @@ import pytest
 pytest.importorskip("starlette", reason="the web client needs the extra web")
 
 from indipydriver import Device, IPyDriver
-from indipydriver.propertymembers import LightMember, NumberMember
-from indipydriver.propertyvectors import LightVector, NumberVector
+from indipydriver.propertymembers import LightMember, NumberMember, SwitchMember
+from indipydriver.propertyvectors import LightVector, NumberVector, SwitchVector
 from indipydriver.protocol.messages import Message
 from indipyweb.app import build_app
 from indipyweb.context import Web
@@ -144,6 +144,30 @@ async def test_who_turns_back_before_a_slow_mount_has_answered_turns_off_what_is
         await soon(lambda: len(driver.got) == 2)
         assert driver.got == [("MOST", {"A": "On"}), ("MOST", {"A": "Off", "C": "On"})]
         await asyncio.gather(north, south)
+
+
+@asynchronous
+@pytest.mark.parametrize("rule", ["AtMostOne", "AnyOfMany", "OneOfMany"])
+async def test_abort_aborts_though_a_driver_has_left_it_on(tmp_path, rule):
+    got = []
+
+    class Mount(IPyDriver):
+        async def rxevent(self, event):
+            got.append(dict(event))
+            for member, value in event.items():  # and it stays On
+                event.vector[member] = value
+            await event.vector.send_setVector(state="Ok")
+
+    abort = SwitchVector("ABORT_MOTION", "Abort", "Main", "rw", rule, "Ok", [SwitchMember("ABORT", "Abort")])
+    async with (
+        website(tmp_path, Everything(), Mount(Device("Mount", [abort]))) as site,
+        site.browser("user") as browser,
+    ):
+        await soon(lambda: site.web.first.model.get("Mount", "ABORT_MOTION"))
+        for to in ("On", "Off", "Off"):  # as the page shows it
+            fields = {"d": "Mount", "p": "ABORT_MOTION", "press": "ABORT", "to": to}
+            assert (await browser.post("/set", data=fields, headers=JSON)).json()["text"] == "Done."
+        assert got == [{"ABORT": "On"}] * 3
 
 
 @asynchronous

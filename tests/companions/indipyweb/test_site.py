@@ -81,6 +81,20 @@ async def test_a_page_that_comes_back_does_not_keep_what_was_deleted_beside_what
 
 
 @asynchronous
+async def test_an_alert_does_not_say_what_was_said_when_all_was_well(tmp_path):
+    async with website(tmp_path) as site:
+        one, vector = site.web.first, site.driver.device["NUM"]
+        for message, text in ((None, ""), ("It is stuck", "It is stuck"), (None, "")):
+            await vector.send_setVector(state="Ok", message="All is well")
+            await soon(
+                lambda: one.rev == one.model.rev and not any(alert.over is False for alert in one.alerts.values())
+            )
+            await vector.send_setVector(state="Alert", message=message)
+            await soon(lambda: any(not alert.over for alert in one.alerts.values()))
+            assert [alert["text"] for alert in one.alert_facts()] == [text]
+
+
+@asynchronous
 async def test_limits_that_come_with_values_are_drawn(tmp_path):
     async with website(tmp_path) as site:
         one = site.web.first
