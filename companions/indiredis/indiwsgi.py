@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
 import os
 import threading
 import time
@@ -18,6 +19,7 @@ from urllib.parse import parse_qs, quote, unquote, urlencode
 from . import tools
 from .blobfolder import open_folder
 from .errors import need
+from .inbox import LATE
 from .keys import Keys
 from .servers import RedisServer
 from .web import security
@@ -35,6 +37,8 @@ LOGINS: Final = 3
 """Logins that may wait for the check of a password at one time."""
 WRONG: Final = "This is not the password"
 ASK_AGAIN: Final = 5.0
+TRY_AGAIN: Final = 2.0
+"""Seconds after a failure in which redis counts as gone, so that a command does not wait for many requests in turn."""
 LISTED: Final = 500
 StartResponse = Callable[..., Any]
 Environ = Mapping[str, Any]
@@ -120,6 +124,7 @@ class _Page:
             loader=jinja2.FileSystemLoader(web / "templates"), autoescape=True, trim_blocks=True
         )
         self._connection: Any = None
+        self._failed = -math.inf
         self._lock = threading.Lock()
         self._login = threading.Lock()
         self._sending = threading.Lock()
@@ -154,8 +159,10 @@ class _Page:
     def _redis(self) -> Any:
         """A connection that threads share."""
         with self._lock:
-            if self._connection is None:
+            if self._connection is None and time.monotonic() > self._failed + TRY_AGAIN:
                 self._connection = tools.open_redis(self._server)
+                if self._connection is None:
+                    self._failed = time.monotonic()
             if self._connection is None:
                 raise _Answer("503 Service Unavailable", "redis does not answer; this page asks again", [_REFRESH])
             return self._connection
@@ -217,6 +224,7 @@ class _Page:
             return _Answer("403 Forbidden", "This form comes from another site")
         if self._hashed and path != "login" and not self._logged_in(session):
             return _Answer("403 Forbidden", "log in first")
+        began = time.monotonic()
         form = read_form(environ, path == "submit")  # a large body is read only for those who may send it
         if not security.is_token(form.fields.get("token", ""), self._form_token(session)):
             return _Answer("403 Forbidden", "This form is too old: go back, reload the page, and try again")
@@ -231,16 +239,18 @@ class _Page:
             tools.getProperties(rconn, self._server, device=device)
             return self._see("properties" if device else "", {"d": device} if device else {})
         if path == "submit" and device and query.get("p"):
-            told = self._submit(rconn, session, device, query["p"], form)
+            told = self._submit(rconn, session, device, query["p"], form, began)
             return self._see("properties", {"d": device, "g": query.get("g", ""), "told": told})
         return _Answer("404 Not Found", "There is no such form")
 
-    def _submit(self, rconn: Any, session: str, device: str, name: str, form: Form) -> str:
+    def _submit(self, rconn: Any, session: str, device: str, name: str, form: Form, began: float) -> str:
         """Send a form; returns the message for the user."""
         count, _, tab = form.fields.get("n", "").partition(" ")
         if not (count.isascii() and count.isdigit() and len(count) <= 15 and tab):  # a file, which may take its time
             return send_form(rconn, self._server, device, name, form)
         with self._sending:  # one after the other, or the next one might be sent before this
+            if time.monotonic() > began + LATE:
+                return f"Change to property {name} was not sent: redis did not answer for more than {LATE:g} s"
             if reason := self._overtaken(rconn, session, device, int(count), tab):
                 return f"Change to property {name} was not sent{reason}"
             return send_form(rconn, self._server, device, name, form)

@@ -73,7 +73,8 @@ def config(tree: Tree, device: Device, known: Mapping[str, str] | None = None) -
     Args:
         tree: Its topics.
         device: The device as it is now.
-        known: Components that were published before, with their platforms: removed ones have to be sent once more.
+        known: Components that were published before, with their platforms: removed ones have to be sent once more, and
+            those of another platform now are left out until this has been done.
 
     Returns:
         The payload, and the components in it with their platforms.
@@ -84,6 +85,9 @@ def config(tree: Tree, device: Device, known: Mapping[str, str] | None = None) -
             if key in components:  # `A_B` of `C`, and `B_C` of `A`
                 key = f"{key}_{_digest(prop.name)}"
             components[key] = component | _common(tree, device, prop, key, component["p"])
+    for key, platform in (known or {}).items():  # Home Assistant would keep the one of before beside it
+        if key in components and components[key]["p"] != platform:
+            del components[key]  # until the next configuration
     gone = {key: {"p": platform} for key, platform in (known or {}).items() if key not in components}
     info = device.get("DRIVER_INFO")
     text = info.values if info is not None else {}

@@ -483,6 +483,25 @@ async def test_a_configuration_is_made_again_only_when_something_was_defined(mon
 
 
 @asynchronous
+async def test_what_becomes_something_else_in_home_assistant_is_taken_away_first():
+    """It would keep both: a sensor that may be set from now on, for example, and the number."""
+    client = _Client()
+    bridging, broker = tree_of(client)
+    client.model.link_made()
+    found = []
+    for permission in (Permission.READ_ONLY, Permission.READ_WRITE):
+        message = DefVector(VectorKind.TEXT, "A", "P", State.OK, (DefMember("M", "x"),), perm=permission)
+        client.model.apply(message, asyncio.get_running_loop().time() - 10)
+        for _ in range(2):
+            await bridging._publish_all()
+    for topic, payload in broker.published:
+        if topic.endswith("/config"):
+            one = json.loads(payload)["cmps"]["P_M"]
+            found.append((one["p"], len(one) > 1))
+    assert found == [("sensor", True), ("sensor", False), ("text", True)]
+
+
+@asynchronous
 async def test_a_device_that_is_defined_again_all_the_time_keeps_home_assistant_from_nothing_else():
     client = _Client()
     bridging, broker = tree_of(client)

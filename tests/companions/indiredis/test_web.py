@@ -235,10 +235,16 @@ async def test_commands_of_a_page_are_sent_in_their_order_and_each_of_them_once(
             assert "has been submitted" in await asyncio.to_thread(send, 3)
             await soon(lambda: len(driver.got) >= 3)
             assert [str(values["N"]) for _, values in driver.got] == ["1", "2", "3"]
+            monkeypatch.setattr(indiwsgi, "LATE", 0.2)
+            waited = []
+            second = threading.Thread(target=lambda: waited.append(send(5)))
+            assert "has been submitted" in await asyncio.to_thread(send, 4)
+            await asyncio.to_thread(second.join)
+            assert "was not sent: redis did not answer for more than 0.2 s" in waited[0]
         told = "was not sent: the bridge to INDI is not running"
-        assert told in await asyncio.to_thread(send, 4)
+        assert told in await asyncio.to_thread(send, 6)
         redis.rconn.execute_command("ACL", "SETUSER", "default", "-pubsub|numsub")  # then nobody can tell
-        assert "has been submitted" in await asyncio.to_thread(send, 5)
+        assert "has been submitted" in await asyncio.to_thread(send, 7)
 
 
 @asynchronous
@@ -515,6 +521,19 @@ async def test_redis_away_is_told(tmp_path):
     assert (found["status"], found["headers"]["Refresh"]) == (503, "5")
     found = await asyncio.to_thread(browser.ask, "GET", submit("NUM"))  # so a browser asks again after a form
     assert (found["status"], found["headers"]["Location"]) == (303, "/properties?d=Dev+%3C1%3E&g=Other")
+
+
+@asynchronous
+async def test_requests_do_not_wait_for_redis_one_after_the_other(monkeypatch):
+    """A command behind them would be published when redis comes back, long after somebody has pressed a button."""
+    asked = []
+    monkeypatch.setattr(tools, "open_redis", asked.append)
+    browser = Browser(indiwsgi.make_wsgi_app(indiredis.redis_server("127.0.0.1", free_port())))
+    assert [browser.ask("GET", "/")["status"] for _ in range(9)] == [503] * 9
+    assert len(asked) == 1
+    monkeypatch.setattr(indiwsgi, "TRY_AGAIN", 0.0)
+    assert browser.ask("GET", "/")["status"] == 503
+    assert len(asked) == 2
 
 
 @asynchronous
