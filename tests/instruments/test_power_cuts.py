@@ -1,6 +1,7 @@
 """Hardware that is lost may have been without power: what was known of it no longer counts once it is connected again."""
 
 import asyncio
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -688,5 +689,36 @@ def test_a_voltage_a_speed_and_a_rate_are_set_again(again, home):
             await again(client)
             assert sorted(device.log) == [("duty", 1, 40), ("rate", 0.7, 0.8), ("speed", 7), ("voltage", 2, 9)]
             assert client.value("DEW_DUTY_CYCLES") == 40
+
+    run()
+
+
+@pytest.mark.parametrize("slept", [0, 36000])
+@pytest.mark.parametrize("again", [lose_and_connect, disconnect_and_connect])
+def test_a_mount_that_has_forgotten_the_time_is_told_what_it_is_now(again, slept, monkeypatch):
+    asleep = 0.0
+
+    class Clock(AMount):
+        async def set_time(self, utc, offset):
+            self.log.append((utc.replace(tzinfo=None), offset))
+
+    @driver_test
+    async def run():
+        nonlocal asleep
+        monkeypatch.setattr("time.time", lambda: asyncio.get_running_loop().time() + asleep)
+        async with Session(Clock()) as client:
+            device = await client.connect()
+            await again(client)
+            assert device.log == []  # nobody has told it
+            await client.text("TIME_UTC", UTC="2026-11-22T20:00:00", OFFSET="1")
+            await client.advance(3600)
+            asleep = slept
+            await again(client)
+            if slept:  # nobody knows what it is now
+                assert device.log == [(datetime(2026, 11, 22, 20), 1)]
+                return
+            told = datetime(2026, 11, 22, 21)
+            assert device.log == [(datetime(2026, 11, 22, 20), 1), (pytest.approx(told, abs=timedelta(seconds=5)), 1)]
+            assert client.values("TIME_UTC")["UTC"] == device.log[-1][0].isoformat()
 
     run()
