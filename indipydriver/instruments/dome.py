@@ -333,7 +333,7 @@ class Dome(Shutter, Slaving, Backlash):
 
     async def _park_or_unpark(self, wanted: bool) -> None:
         member = "PARK" if wanted else "UNPARK"
-        is_open = wanted and self._turns and self._parking_moves_shutter(True) and self.shutter_open is not False
+        is_open = wanted and self._turns and self._parking_moves_shutter(True) and not self._is_known_to_be_closed()
         if self._rests(wanted) and not is_open:
             self.info("The dome is already parked." if wanted else "The dome is already unparked.")
             self._choose(_PARK, member)

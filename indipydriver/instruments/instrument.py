@@ -176,7 +176,7 @@ class Instrument(Parts):
     async def devrxevent(self, event: Any, *args: Any, **kwargs: Any) -> None:
         bound = self._bound.get(event.vectorname)
         if bound is not None and not bound.is_permanent:
-            if self._is_up and self._waits_for_settings(bound):
+            while self._is_up and _CONNECTING in self._operations and self._waits_for_settings(bound):
                 await self._operations.join(_CONNECTING)
             if not self._is_up:
                 await self._updates.send(bound.vector, State.ALERT, _NOT_CONNECTED)

@@ -439,7 +439,8 @@ class Mount(Parking, Site, Tracking):
     async def _park_at_rest(self) -> None:
         await self.park()
         self._check_going_on(_PARK)
-        if self._follows and self._implements("set_tracking"):  # nobody could stop that while it is parked
+        may_follow = self._follows or self._is_told_to_follow
+        if may_follow and self._implements("set_tracking"):  # nobody could stop that while it is parked
             await self._follow(False)
 
     async def _on_dome_policy(self, values: dict[str, Any]) -> None:

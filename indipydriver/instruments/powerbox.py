@@ -58,6 +58,9 @@ _OUTPUT_KINDS: Final = (
 )
 
 
+_SWITCHED: Final = frozenset(kind.switched for kind in _OUTPUT_KINDS)
+
+
 class PowerBox(Instrument):
     """A power box. List what it has in `channels`, `heaters`, `variable` and `usb_ports`; override what switches them.
 
@@ -165,6 +168,7 @@ class PowerBox(Instrument):
 
     def _standard(self) -> list[Bound]:
         table = Interface.POWER
+        self._box_told: dict[str, tuple[Any, dict[str, Any]]] = {}  # by property: its method, and what has been set
         made = []
         if self.sensors:
             made.append(self._bind(find(_SENSORS, table), only=[f"SENSOR_{sensor}" for sensor in self.sensors]))
@@ -210,6 +214,12 @@ class PowerBox(Instrument):
                         self._vector(name).data[member].label = label
         await super()._prepare()
 
+    async def _after_definitions(self) -> None:
+        """Set again what clients have set, such as a voltage: the box may have been switched off."""
+        for name, (method, values) in self._box_told.items():
+            await self._switch(name, method, dict(values))
+        await super()._after_definitions()
+
     # --- commands ---
 
     async def _switch(self, name: str, method: Any, values: dict[str, Any]) -> None:
@@ -220,6 +230,8 @@ class PowerBox(Instrument):
                 await method(int(member.rpartition("_")[2]), value)
                 self._check_going_on(name)
                 self._put(name, {member: value})
+                if name not in _SWITCHED:
+                    self._box_told.setdefault(name, (method, {}))[1][member] = value
 
         await self._perform(name, work())
 

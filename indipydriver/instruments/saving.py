@@ -17,6 +17,9 @@ from .threads import SETTINGS
 
 __all__ = ["LONGEST_LOAD", "Bound", "Saving"]
 
+_ALSO_TOLD: Final = frozenset({"DOME_SPEED", "FOCUS_SPEED", "GUIDE_RATE"})
+"""Settings that are not saved, but that the hardware forgets when it is switched off."""
+
 LONGEST_LOAD: Final = 10.0
 """Seconds after which a disk that hangs is not waited for: a device can be connected without its saved settings."""
 
@@ -175,14 +178,15 @@ class Saving(Device):
                     found = await SETTINGS.run(self.settings.load, path)
             except TimeoutError:
                 raise SettingsError(f"{path} cannot be read: it takes too long") from None
-            await self._apply(found, lambda bound: bound.vector.name not in newer and accept(bound))
+            await self._apply(found, lambda one: one.saved and one.vector.name not in newer and accept(one))
 
     async def _tell_again(self, accept: Callable[[Bound], bool]) -> None:
         """Apply what has been set in this run, or restored, once more, except what clients set meanwhile."""
         commands = self._set_by_clients
         told = commands.of_run | commands.restored  # of others, the hardware knows best
         with commands.newer() as newer:
-            found = [saved_now(one.vector) for one in self._bound.values() if one.saved and one.vector.name in told]
+            kept = [one.vector for one in self._bound.values() if one.saved or one.vector.name in _ALSO_TOLD]
+            found = [saved_now(vector) for vector in kept if vector.name in told]
             await self._apply(found, lambda bound: bound.vector.name not in newer and accept(bound))
 
     async def _apply(self, found: Iterable[Saved], accept: Callable[[Bound], bool]) -> None:
@@ -190,7 +194,7 @@ class Saving(Device):
         try:
             for saved in found:
                 bound = self._bound.get(saved.name)
-                if bound is None or bound.handle is None or not (bound.saved and accept(bound)):
+                if bound is None or bound.handle is None or not accept(bound):
                     continue  # a file cannot connect it, or move something
                 if not (bound.vector.enable or bound.is_permanent):
                     continue

@@ -28,6 +28,7 @@ class Shutter(Parking):
 
     shutter_needs_park: ClassVar[bool] = False
     _holds_shutter = False  # parking or unparking opens or closes the shutter
+    _is_shutter_known = False  # since it was connected: somebody may have moved it by hand
     _has_begun_to_close = False  # whether the shutter has, since the dome was told to park
 
     @optional
@@ -47,6 +48,7 @@ class Shutter(Parking):
 
     @shutter_open.setter
     def shutter_open(self, is_open: bool | None) -> None:
+        self._is_shutter_known = True
         state = State.IDLE if is_open is None else State.OK
         self._put(SHUTTER, {_OPEN: is_open is True, _CLOSE: is_open is False}, state)
 
@@ -66,6 +68,10 @@ class Shutter(Parking):
         if self._has(SHUTTER) and self._vector(SHUTTER).state != State.OK:  # half-way, or it has failed
             self._choose(SHUTTER, None)
         super()._after_interruption()
+
+    def _before_connecting(self) -> None:
+        self._is_shutter_known = False
+        super()._before_connecting()
 
     async def _prepare(self) -> None:
         if self._has(SHUTTER):
@@ -116,6 +122,9 @@ class Shutter(Parking):
         if may_close and self._parking_moves_shutter(True):
             await self._move_shutter(_CLOSE, parks=True)
 
+    def _is_known_to_be_closed(self) -> bool:
+        return self._is_shutter_known and self.shutter_open is False
+
     def _parking_moves_shutter(self, wanted: bool) -> bool:
         policy = "SHUTTER_CLOSE_ON_PARK" if wanted else "SHUTTER_OPEN_ON_UNPARK"
         return self._has(SHUTTER) and self._is_on(_POLICY, policy)
@@ -136,9 +145,14 @@ class Shutter(Parking):
     async def _move_shutter(self, member: str, *, parks: bool = False) -> None:
         self._has_begun_to_close = parks
         self._choose(SHUTTER, member)
+
+        def accept() -> None:
+            self._is_shutter_known = True
+            self._choose(SHUTTER, member)
+
         work = self.open_shutter() if member == _OPEN else self.close_shutter()
         how: dict[str, Any] = {"revoke": lambda: self._choose(SHUTTER, None), "waits": False}
-        how |= {"accept": lambda: self._choose(SHUTTER, member), "after": self._shutter_waits_for()}
+        how |= {"accept": accept, "after": self._shutter_waits_for()}
         await self._perform(SHUTTER, work, **how)
 
     def _leaves_place(self) -> bool:

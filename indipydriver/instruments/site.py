@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final
@@ -21,6 +23,7 @@ _PLACE, _TIME, _GPS = "GEOGRAPHIC_COORD", "TIME_UTC", "ACTIVE_GPS"
 LARGEST_OFFSET: Final = 24.0
 """Hours by which local time and UTC may differ."""
 
+_MOST_APART: Final = 5.0  # seconds by which two clocks may differ
 _NEAR: Final = 1e-6  # degrees by which two places must differ
 
 
@@ -86,6 +89,7 @@ class Site(Place):
     partners: ClassVar[Mapping[str, tuple[str, ...]]] = {_GPS: (_TIME,)}
     _gps_time: tuple[str, str] | None = None  # that was taken
     _gps_seen: tuple[str, str] | None = None
+    _time_told: tuple[str, str, tuple[float, float]] | None = None  # what it has taken, and when by both clocks
 
     @optional
     async def set_time(self, utc: datetime, offset: float) -> None:
@@ -106,6 +110,11 @@ class Site(Place):
 
     async def _after_definitions(self) -> None:
         await self._send(_TIME, State.OK)
+        if self._time_told is not None and self._may_have_forgotten() and _TIME in self._set_by_clients.of_run:
+            utc, hours, at = self._time_told
+            passed, by_the_wall = (now - before for now, before in zip(_clocks(), at, strict=True))
+            if abs(passed - by_the_wall) < _MOST_APART:  # else this machine has slept, or its clock was set
+                await self._on_time({"UTC": _later(utc, passed), "OFFSET": hours})
         await super()._after_definitions()
 
     async def _on_time(self, values: dict[str, Any]) -> None:
@@ -117,7 +126,13 @@ class Site(Place):
             offset = None
         if utc is None or offset is None or not abs(offset) <= LARGEST_OFFSET:
             raise Refused("Write the time as 2026-11-22T07:30:00, and the offset in hours")
-        await self._perform(_TIME, self.set_time(utc, offset), accept=lambda: self._put(_TIME, wanted))
+        at = _clocks()
+
+        def accept() -> None:
+            self._put(_TIME, wanted)
+            self._time_told = wanted["UTC"], wanted["OFFSET"], at
+
+        await self._perform(_TIME, self.set_time(utc, offset), accept=accept)
 
     async def _poll_standard(self) -> None:
         if self._seen_state(_GPS, _TIME) == State.OK:
@@ -144,6 +159,11 @@ class Site(Place):
         if self._vector(_TIME).state == State.ALERT:
             self._time_tries = before
             before.failed()
+
+
+def _clocks() -> tuple[float, float]:
+    """The time by the clock of the event loop, and by the clock of this machine."""
+    return asyncio.get_running_loop().time(), time.time()
 
 
 def _later(text: str, seconds: float) -> str:

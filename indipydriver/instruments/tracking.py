@@ -84,6 +84,7 @@ class Tracking(Paddle):
 
     async def _follow(self, on: bool) -> None:
         async with self._following:  # the end of a slew and a client may both request it at the same time
+            self._is_told_to_follow = self._is_told_to_follow or on  # even if it is cancelled
             await self.set_tracking(on)
 
     async def _on_tracking(self, values: dict[str, Any]) -> None:

@@ -632,3 +632,21 @@ async def test_a_dome_parks_when_its_shutter_which_would_lose_its_power_has_move
         await client.press(PARK, "PARK")
         await client.until(PARK, "Ok", 40)
         assert device.log == ["closed", "turn"]
+
+
+@driver_test
+async def test_a_parked_dome_whose_shutter_may_have_been_opened_by_hand_closes_it():
+    async with Session(Shuttered()) as client:
+        device = await closing(client)
+        for _ in range(2):  # once is enough
+            await client.press(PARK, "PARK")
+            await client.until(PARK, "Ok", 30)
+        assert device.log == ["turn", "closed"]
+        await client.press("CONNECTION", "DISCONNECT")
+        await client.connect()
+        assert client.on(SHUTTER) == ["SHUTTER_CLOSE"]
+        for _ in range(2):
+            await client.press(PARK, "PARK")
+            await client.until(PARK, "Ok", 30)
+        assert device.log == ["turn", "closed", "closed"]
+        assert (device.parked, device.shutter_open) == (True, False)

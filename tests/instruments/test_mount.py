@@ -502,3 +502,26 @@ async def test_a_mount_that_goes_on_tracking_is_not_said_to_be_parked():
         await client.until("TELESCOPE_PARK", "Alert", 3)
         assert (device.parked, client.on("TELESCOPE_TRACK_STATE")) == (False, ["TRACK_ON"])
         assert client.texts[-1] == "[ERROR] it goes on"
+
+
+@driver_test
+async def test_a_mount_that_was_just_told_to_track_does_not_when_it_is_parked():
+    class Slow(Mount):
+        tracks = False
+
+        async def slew_to(self, ra, dec):
+            pass
+
+        async def set_tracking(self, on):
+            self.tracks = on
+            await asyncio.sleep(1)  # until it answers
+
+        async def park(self):
+            pass
+
+    async with Session(Slow()) as client:
+        device = await client.connect()
+        await client.press("TELESCOPE_TRACK_STATE", "TRACK_ON")
+        await client.press("TELESCOPE_PARK", "PARK")
+        await client.until("TELESCOPE_PARK", "Ok", 9, PARK="On")
+        assert (device.tracks, client.on("TELESCOPE_TRACK_STATE")) == (False, ["TRACK_OFF"])

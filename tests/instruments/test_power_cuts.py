@@ -1,6 +1,7 @@
 """Hardware that is lost may have been without power: what was known of it no longer counts once it is connected again."""
 
 import asyncio
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -10,6 +11,7 @@ from indipydriver.instruments import (
     DustCap,
     FilterWheel,
     Focuser,
+    Guider,
     LightBox,
     Mount,
     Number,
@@ -638,5 +640,85 @@ def test_a_station_that_is_connected_again_gives_no_alarm_before_it_is_read(agai
             await client.until("WEATHER_STATUS", "Ok", 3)
             assert {state for state, *_ in client.history("WEATHER_STATUS")[before:]} <= {"Idle", "Ok"}
             assert not any("no more readings" in text for text in client.texts)
+
+    run()
+
+
+@pytest.mark.parametrize("again", [lose_and_connect, disconnect_and_connect])
+def test_a_voltage_a_speed_and_a_rate_are_set_again(again, home):
+    class Adjustable(Logged, PowerBox, Focuser, Guider):
+        variable = ("Camera", "Flat panel")
+        heaters = ("Lens",)
+
+        async def set_variable(self, number, on):
+            self.log.append(("variable", number, on))
+
+        async def set_voltage(self, number, volts):
+            self.log.append(("voltage", number, volts))
+
+        async def set_heater(self, number, on):
+            self.log.append(("heater", number, on))
+
+        async def set_duty(self, number, percent):
+            self.log.append(("duty", number, percent))
+
+        async def move_by(self, steps):
+            pass
+
+        async def set_speed(self, speed):
+            self.log.append(("speed", speed))
+
+        async def guide(self, direction, seconds):
+            pass
+
+        async def set_guide_rate(self, west_east, north_south):
+            self.log.append(("rate", west_east, north_south))
+
+    @driver_test
+    async def run():
+        async with Session(Adjustable()) as client:
+            device = await client.connect()
+            assert device.log == []
+            await client.number("VARIABLE_VOLTAGES", VAR_CHANNEL_2=9)
+            await client.press("VARIABLE_CHANNELS", "VAR_CHANNEL_2")
+            await client.number("DEW_DUTY_CYCLES", DEW_CHANNEL_1=40)
+            await client.number("FOCUS_SPEED", FOCUS_SPEED_VALUE=7)
+            await client.number("GUIDE_RATE", GUIDE_RATE_WE=0.7, GUIDE_RATE_NS=0.8)
+            await client.advance(1)
+            device.log.clear()
+            await again(client)
+            assert sorted(device.log) == [("duty", 1, 40), ("rate", 0.7, 0.8), ("speed", 7), ("voltage", 2, 9)]
+            assert client.value("DEW_DUTY_CYCLES") == 40
+
+    run()
+
+
+@pytest.mark.parametrize("slept", [0, 36000])
+@pytest.mark.parametrize("again", [lose_and_connect, disconnect_and_connect])
+def test_a_mount_that_has_forgotten_the_time_is_told_what_it_is_now(again, slept, monkeypatch):
+    asleep = 0.0
+
+    class Clock(AMount):
+        async def set_time(self, utc, offset):
+            self.log.append((utc.replace(tzinfo=None), offset))
+
+    @driver_test
+    async def run():
+        nonlocal asleep
+        monkeypatch.setattr("time.time", lambda: asyncio.get_running_loop().time() + asleep)
+        async with Session(Clock()) as client:
+            device = await client.connect()
+            await again(client)
+            assert device.log == []  # nobody has told it
+            await client.text("TIME_UTC", UTC="2026-11-22T20:00:00", OFFSET="1")
+            await client.advance(3600)
+            asleep = slept
+            await again(client)
+            if slept:  # nobody knows what it is now
+                assert device.log == [(datetime(2026, 11, 22, 20), 1)]
+                return
+            told = datetime(2026, 11, 22, 21)
+            assert device.log == [(datetime(2026, 11, 22, 20), 1), (pytest.approx(told, abs=timedelta(seconds=5)), 1)]
+            assert client.values("TIME_UTC")["UTC"] == device.log[-1][0].isoformat()
 
     run()
