@@ -74,18 +74,19 @@ class Child:
                 self._may_signal = False
         return self._may_signal
 
-    async def stop(self, grace: float) -> None:
+    async def stop(self, grace: float, kill_after: float) -> None:
         """End it, now that its input is closed: wait, then SIGTERM, then SIGKILL, with everything that it has started.
 
         A process that may not be signalled, or is stuck in the kernel, is abandoned; see :attr:`remains`.
         If this is cancelled, it kills the process; calling it again waits for the end.
 
         Args:
-            grace: Seconds for each of the three steps.
+            grace: Seconds before SIGTERM, and after SIGKILL.
+            kill_after: Seconds between the two.
         """
         try:
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                if self._is_killed or await self.wait(grace):
+            for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, kill_after)):
+                if self._is_killed or await self.wait(seconds):
                     break
                 self.signal(number)
             if not await self.wait(grace):

@@ -35,7 +35,10 @@ logger = logging.getLogger("indipyserver.exdriver")
 RESTARTS: Final = 10
 """Restarts of one program, as in indiserver."""
 STOP_GRACE: Final = 2.0
-"""Seconds between closing a driver's standard input, SIGTERM and SIGKILL, and after that until it is abandoned."""
+"""Seconds between closing a driver's standard input and SIGTERM, and after SIGKILL until it is abandoned."""
+KILL_GRACE: Final = 6.0
+"""Seconds between SIGTERM and SIGKILL: 5 s after the end of its input, a Python driver cancels what has not ended, and
+that may then have to switch off its hardware."""
 _LACKING: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS)
 _LACK_TIME: Final = 2.0  # seconds until the next attempt when the machine lacks resources
 _LAST_WORDS: Final = 0.5  # seconds to read its last output when something that it has started keeps the link open
@@ -248,13 +251,13 @@ class ExDriver(Distant):
             if not ended.done():  # its last output is still in the pipe
                 await asyncio.wait((ended,), timeout=_LAST_WORDS)
             link.abort()
-            await child.stop(STOP_GRACE)
+            await child.stop(STOP_GRACE, KILL_GRACE)
             has_ended = True
         finally:
             link.abort()
             try:
                 if not has_ended:
-                    await child.stop(STOP_GRACE)
+                    await child.stop(STOP_GRACE, KILL_GRACE)
             finally:  # in any case: a second cancellation may arrive while it is being stopped
                 self._child = None
                 self._stderr.close()

@@ -839,6 +839,7 @@ async def test_a_server_ends_while_a_driver_is_being_stopped(
     path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("indipyserver.sources.exdriver.STOP_GRACE", 0.4)
+    monkeypatch.setattr("indipyserver.sources.exdriver.KILL_GRACE", 0.4)
     stubborn = tmp_path / "stubborn"
     stubborn.write_text(
         f"#!{sys.executable}\nimport signal, time\n"

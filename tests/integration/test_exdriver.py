@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 
 import indipyserver.sources.exdriver
+from indipydriver import IPyDriver
 from indipyserver import IPyServer
 from indipyserver.sources.backoff import Backoff
-from tests.support import IndiClient, asynchronous, eventually, gone, match, new_vector, running_server, started
+from tests.support import ROOT, IndiClient, asynchronous, eventually, gone, match, new_vector, running_server, started
 from tests.support.drivers import Echo, echo_device, echo_driver
 
 SCRIPT = str(Path(__file__).parents[1] / "fixtures" / "drivers" / "obedient.py")
@@ -468,6 +469,7 @@ async def test_removing_a_driver_that_is_just_being_started() -> None:
 
 SERVER = """
 import asyncio, sys
+from indipydriver import IPyDriver
 from indipyserver import IPyServer
 
 async def main():
@@ -543,3 +545,41 @@ async def test_many_drivers_at_once() -> None:
         deleted = {e.get("device") for e in client.received if e.tag == "delProperty"}
         await eventually(lambda: {e.get("device") for e in client.received if e.tag == "delProperty"} == {"D1", "D5"})
         assert deleted <= {"D1", "D5"}
+
+
+SWITCHES_OFF = """
+import asyncio, sys
+from pathlib import Path
+import indipydriver as ipd
+
+class Heater(ipd.IPyDriver):
+    shutdown_grace = 0.6
+
+    async def hardware(self):
+        try:
+            while not self.stop:
+                await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.1)
+            Path(sys.argv[1]).write_text("off")
+
+Heater(ipd.Device("Heater", [ipd.LightVector("L", "", "", "Ok", [ipd.LightMember("l")])])).run()
+"""
+
+
+@WAYS
+@asynchronous
+async def test_a_driver_has_the_time_to_cancel_what_does_not_end_and_to_switch_off(
+    pipes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its loop measures once a minute, so it does not notice that it has to end; with less time the heater stayed on."""
+    exdriver = indipyserver.sources.exdriver
+    assert IPyDriver.shutdown_grace + 2 < exdriver.STOP_GRACE + exdriver.KILL_GRACE
+    monkeypatch.setattr(exdriver, "STOP_GRACE", 0.2)
+    program, state = tmp_path / "heater.py", tmp_path / "state"
+    program.write_text(SWITCHES_OFF)
+    async with running_server() as server, IndiClient(server.port) as client:
+        server.add_exdriver(sys.executable, str(program), str(state), pipes=pipes, env={"PYTHONPATH": str(ROOT)})
+        await client.get_properties()
+        await client.expect(match("defLightVector", device="Heater"), timeout=15)
+    assert state.read_text() == "off"

@@ -41,6 +41,7 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only th
 @pytest.fixture(autouse=True)
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(indipyserver.sources.exdriver, "STOP_GRACE", 0.2)
+    monkeypatch.setattr(indipyserver.sources.exdriver, "KILL_GRACE", 0.2)
 
 
 @pytest.fixture
@@ -122,13 +123,13 @@ async def test_who_ends_a_program_again_after_a_cancellation_waits_no_longer_tha
     if watched == "without pidfd":
         monkeypatch.delattr(os, "pidfd_open", raising=False)
     begun = start("x", "/bin/sleep", ["60"], {}, pipes=pipes)
-    ending = asyncio.create_task(begun.child.stop(60))
+    ending = asyncio.create_task(begun.child.stop(60, 60))
     await asyncio.sleep(0)
     ending.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await ending
     async with asyncio.timeout(30):
-        await begun.child.stop(60)
+        await begun.child.stop(60, 60)
     assert begun.child.remains == ""
     await eventually(lambda: begun.child.process.returncode == -signal.SIGKILL)
     begun.link.abort()
@@ -312,7 +313,7 @@ async def test_a_group_gets_no_signal_once_the_status_of_its_leader_is_collected
     assert await begun.child.wait(10)
     assert begun.child.process.returncode is None, "the status has been collected"
     await asyncio.sleep(0.05)
-    await begun.child.stop(0.2)
+    await begun.child.stop(0.2, 0.2)
     begun.child.kill()
     begun.child.signal(signal.SIGTERM)
     assert signals == [(signal.SIGKILL, True)]
@@ -423,7 +424,7 @@ async def test_a_start_that_fails_half_way_leaves_nothing(
             assert left
             begun.link.abort()
             os.close(begun.errors)
-            await begun.child.stop(5.0)
+            await begun.child.stop(5.0, 5.0)
     assert descriptors() == before
     assert all(map(gone, left))
 
@@ -704,7 +705,7 @@ async def test_a_program_is_started_in_a_folder_that_only_somebody_else_may_ente
         finally:
             os.seteuid(user)
         begun.link.abort()
-        await begun.child.stop(30)
+        await begun.child.stop(30, 30)
         os.close(begun.errors)
 
 
