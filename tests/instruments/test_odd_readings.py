@@ -185,10 +185,10 @@ async def test_nothing_is_read_without_a_pause(kind):
         assert 5 < count < 15
 
 
-NO_NUMBERS = [float("nan"), float("inf"), -float("inf")]
+NO_NUMBERS = [float("nan"), float("inf"), -float("inf"), None, "n/a"]  # libraries say None
 
 
-@pytest.mark.parametrize("value", [*NO_NUMBERS, None, "wet", 10**400])
+@pytest.mark.parametrize("value", [*NO_NUMBERS, 10**400])
 @driver_test
 async def test_one_instrument_that_is_broken_does_not_hide_what_the_others_read(value):
     station = Station()
