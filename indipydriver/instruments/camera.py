@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -20,7 +21,7 @@ from .propertydevice import Bound
 from .shots import FrameType, Shot, header, keep, keyword_cards, sky_cards, wcs_cards
 from .sky import is_on_earth, is_on_sky
 from .standarddevice import optional
-from .standardvectors import set_limits
+from .standardvectors import rounded, set_limits
 from .streaming import Streaming
 from .threads import IMAGES
 
@@ -114,9 +115,10 @@ class Camera(Streaming):
 
     @temperature.setter
     def temperature(self, celsius: float) -> None:
-        is_read = _TEMPERATURE not in self._unread and abs(celsius - self.temperature) < 0.1
+        is_known = isinstance(celsius, Real) and _TEMPERATURE not in self._unread
+        is_read = is_known and abs(celsius - self.temperature) < 0.1
         if not is_read or self._vector(_TEMPERATURE).state == State.BUSY:
-            self._put(_TEMPERATURE, {_CELSIUS: round(celsius, 2)})
+            self._put(_TEMPERATURE, {_CELSIUS: rounded(celsius, 2)})
         self._colder.set()
         self._operations.progressed(_TEMPERATURE)  # the last tenth of a degree may take long
 
@@ -127,7 +129,7 @@ class Camera(Streaming):
 
     @cooler_power.setter
     def cooler_power(self, percent: float) -> None:
-        self._put(_POWER, {"CCD_COOLER_VALUE": round(percent, 1)}, State.OK)
+        self._put(_POWER, {"CCD_COOLER_VALUE": rounded(percent, 1)}, State.OK)
 
     # --- its properties ---
 

@@ -15,6 +15,7 @@ from .instrument import Instrument
 from .operations import End, Refused
 from .propertydevice import Bound
 from .standarddevice import optional
+from .standardvectors import rounded
 
 __all__ = ["Inputs", "Outputs"]
 
@@ -176,7 +177,7 @@ class Inputs(_Labelled):
     def show_analog_input(self, number: int, value: float) -> None:
         """Report what an analogue input measures; they are numbered from 1."""
         name = _ANALOG.format(number)
-        self._put(name, {name: round(value, 6)}, State.OK)
+        self._put(name, {name: rounded(value, 6)}, State.OK)
 
     def _standard(self) -> list[Bound]:
         if not self.inputs and not self.analog_inputs:

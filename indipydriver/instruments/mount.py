@@ -130,6 +130,8 @@ class Mount(Parking, Site, Tracking):
 
     @pier_side.setter
     def pier_side(self, side: str | None) -> None:
+        if side not in ("EAST", "WEST", None):
+            raise ValueError(f'pier_side is "EAST", "WEST" or None, not {side!r:.80}')
         self._put(_PIER, {"PIER_WEST": side == "WEST", "PIER_EAST": side == "EAST"}, State.OK)
 
     @property

@@ -11,6 +11,7 @@ from ..standard import Interface, StandardMember, find
 from .instrument import Instrument
 from .propertydevice import Bound
 from .standarddevice import optional
+from .standardvectors import rounded
 
 __all__ = ["PowerBox"]
 
@@ -128,7 +129,7 @@ class PowerBox(Instrument):
 
     @voltage.setter
     def voltage(self, volts: float) -> None:
-        self._put(_SENSORS, {"SENSOR_VOLTAGE": round(volts, 3)}, State.OK)
+        self._put(_SENSORS, {"SENSOR_VOLTAGE": rounded(volts, 3)}, State.OK)
 
     @property
     def current(self) -> float:
@@ -137,7 +138,7 @@ class PowerBox(Instrument):
 
     @current.setter
     def current(self, amperes: float) -> None:
-        self._put(_SENSORS, {"SENSOR_CURRENT": round(amperes, 3)}, State.OK)
+        self._put(_SENSORS, {"SENSOR_CURRENT": rounded(amperes, 3)}, State.OK)
 
     @property
     def power(self) -> float:
@@ -146,7 +147,7 @@ class PowerBox(Instrument):
 
     @power.setter
     def power(self, watts: float) -> None:
-        self._put(_SENSORS, {"SENSOR_POWER": round(watts, 3)}, State.OK)
+        self._put(_SENSORS, {"SENSOR_POWER": rounded(watts, 3)}, State.OK)
 
     def channel(self, number: int) -> bool:
         """Whether an output is on."""
@@ -158,11 +159,11 @@ class PowerBox(Instrument):
 
     def show_current(self, number: int, amperes: float) -> None:
         """Report the current of an output."""
-        self._put("POWER_CURRENTS", {f"POWER_CHANNEL_{number}": round(amperes, 3)}, State.OK)
+        self._put("POWER_CURRENTS", {f"POWER_CHANNEL_{number}": rounded(amperes, 3)}, State.OK)
 
     def show_heater_current(self, number: int, amperes: float) -> None:
         """Report the current of a dew heater."""
-        self._put("DEW_CURRENTS", {f"DEW_CHANNEL_{number}": round(amperes, 3)}, State.OK)
+        self._put("DEW_CURRENTS", {f"DEW_CHANNEL_{number}": rounded(amperes, 3)}, State.OK)
 
     # --- its properties ---
 

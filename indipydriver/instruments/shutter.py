@@ -48,9 +48,11 @@ class Shutter(Parking):
 
     @shutter_open.setter
     def shutter_open(self, is_open: bool | None) -> None:
+        if is_open is None:
+            self._put(SHUTTER, {_OPEN: False, _CLOSE: False}, State.IDLE)
+        else:
+            self._put(SHUTTER, {_OPEN: is_open, _CLOSE: not is_open}, State.OK)
         self._is_shutter_known = True
-        state = State.IDLE if is_open is None else State.OK
-        self._put(SHUTTER, {_OPEN: is_open is True, _CLOSE: is_open is False}, state)
 
     def _shutter_rows(self) -> list[tuple[str, Any, bool, dict[str, Any]]]:
         """Its properties: their names, what handles them, whether there are such, and how they are bound."""

@@ -12,7 +12,7 @@ from ..propertyvectors import BLOBVector, LightVector, NumberVector, PropertyVec
 from ..protocol.tags import Permission, VectorKind
 from ..standard import StandardMember, StandardProperty
 
-__all__ = ["make_vector", "on_circle", "set_limits", "whole"]
+__all__ = ["make_vector", "on_circle", "rounded", "set_limits", "whole"]
 
 
 def make_vector(
@@ -72,11 +72,28 @@ def set_limits(vector: PropertyVector, member: str, low: float, high: float, ste
         number.step = step
 
 
+# What is no number, such as the None of a library, stays as it is, to be refused where it is assigned.
+
+
 def whole(number: float) -> float:
-    """A number without its fraction; what is not finite stays as it is, to be refused where it is assigned."""
-    return int(number) if isfinite(number) else number
+    """A number without its fraction."""
+    try:
+        return int(number) if isfinite(number) else number
+    except TypeError:
+        return number
+
+
+def rounded(number: float, digits: int) -> float:
+    """A number with so many digits behind the point."""
+    try:
+        return round(number, digits)
+    except TypeError:
+        return number
 
 
 def on_circle(degrees: float, digits: int) -> float:
     """An angle from 0 to less than 360, rounded, so that a target and the value shown can be equal."""
-    return round(degrees % 360, digits) % 360
+    try:
+        return round(degrees % 360, digits) % 360
+    except TypeError:
+        return degrees
