@@ -5,12 +5,12 @@ may be older than the command.  The rules:
 
 * A server that does not pass it on, because the connection is read-only, says so.
 * Alert refuses it; Busy acknowledges it, and the next state that is not Busy decides.
-* Without Busy, an update of switches or texts accepts it.
+* Without Busy, an update accepts it if the values are the requested ones, or if they are switches that may spring back.
 * A definition answers somebody's request for definitions, and may be older than the command.  Before Busy it only
   counts if it says Busy, or has the requested values and the property did not have them before.
-* Without Busy, numbers accept it if they are the requested ones, or if the property was quiet before, because then
-  the update is the answer.  A property that had been sending updates by itself, or was only just defined, so that
-  nobody knows, is watched for :data:`GRACE` more seconds, in which Busy may still arrive.
+* Without Busy, an update with other values accepts it if the property was quiet before, because then the update is the
+  answer.  A property that had been sending updates by itself, or was only just defined, so that nobody knows, is
+  watched for :data:`GRACE` more seconds, in which Busy may still arrive.
 * If the property was Busy before, with somebody's command, Ok without the requested values may end that one, whether
   or not Busy has been said again: many drivers take up one command after the other.  It is watched as long for Busy.
 """
@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
-from indipydriver.protocol.tags import State, VectorKind
+from indipydriver.protocol.tags import State, SwitchRule, VectorKind
 
 from .properties import Member, Property, number_of
 
@@ -71,6 +71,11 @@ def _same(kind: VectorKind, member: Member, asked: str) -> bool:
     wanted, step = number_of(asked), number_of(member.step)
     tolerance = max(step / 2 if math.isfinite(step) else 0.0, 1e-9 * abs(wanted), 1e-9)
     return abs(member.number - wanted) <= tolerance
+
+
+def _springs_back(prop: Property) -> bool:
+    """Whether it may be switches like buttons, which are soon Off again."""
+    return prop.kind is VectorKind.SWITCH and prop.rule is not SwitchRule.ONE_OF_MANY
 
 
 class Expectation:
@@ -154,7 +159,7 @@ class Expectation:
                 self._wait(now, Verdict.REFUSED)
             else:
                 self.verdict = Verdict.REFUSED
-        elif prop.kind is VectorKind.NUMBER and self._telemetry and not self.confirmed:
+        elif self._telemetry and not self.confirmed and not _springs_back(prop):
             self._wait(now, Verdict.ACCEPTED)
         else:
             self._decide(state)

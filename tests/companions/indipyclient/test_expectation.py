@@ -108,6 +108,29 @@ def test_a_property_that_was_only_just_defined_may_send_updates_by_itself():
     assert (wait.verdict, wait.confirmed, wait.acknowledged) == (ACCEPTED, True, True)
 
 
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (SwitchRule.ONE_OF_MANY, (ACCEPTED, 9.0)),
+        (SwitchRule.AT_MOST_ONE, (ACCEPTED, 0.4)),  # like a button, which springs back
+        (SwitchRule.ANY_OF_MANY, (ACCEPTED, 0.4)),
+        (None, (ACCEPTED, 9.0)),  # a text
+    ],
+)
+def test_a_driver_may_repeat_switches_and_texts_too(rule, expected):
+    """A naive one sends everything each second; the next Ok of a roof is older than the command."""
+    kind = VectorKind.TEXT if rule is None else VectorKind.SWITCH
+    model = Model()
+    model.link_made()
+    defined = model.apply(define(kind=kind, state=OK, A="Off", **({} if rule is None else {"rule": rule})), 99.0)
+    wait = Expectation(defined.prop, {"A": "On"}, now=100.0, timeout=30.0)
+    for seconds, state, value in [(0.4, OK, "Off"), (0.6, BUSY, "Off"), (9.0, OK, "On")]:
+        wait.feed(model.apply(update(kind=kind, state=state, A=value), 100.0 + seconds).prop, None, 100.0 + seconds)
+        if wait.verdict is not None:
+            break
+    assert (wait.verdict, seconds) == expected
+
+
 def test_switches_are_set_after_those_of_somebody_else():
     steps = [(4, OK, "Off"), (4.1, BUSY, "Off"), (9, OK, "On")]
     assert play(steps, before=BUSY, kind=VectorKind.SWITCH) == (ACCEPTED, 9, True)
