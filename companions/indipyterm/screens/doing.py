@@ -93,10 +93,9 @@ class Doing(_Base):
             self.action_view()
         elif prop.kind is VectorKind.SWITCH:
             self._press(session, prop, member)
-        elif member is None:
-            self.say("it has no members")
-        elif why:
-            self.say(f"{prop.label}: {why}", bad=True)
+        elif member is None or why:
+            self.say(f"{prop.label}: {why}" if why else "it has no members", bad=bool(why))
+            self.terminal.void_typing()
         elif prop.kind is VectorKind.BLOB:
             self._choose_file(session, prop, member)
         elif needs_page(prop, text):
