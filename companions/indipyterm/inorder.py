@@ -67,7 +67,7 @@ class InOrder:
     def void(self) -> None:
         """Drop keys that follow without a pause, because what the present key should have opened did not appear."""
         first = self._passing[0] if self._passing else None
-        self._void = first.key if isinstance(first, events.Key) else ""
+        self._void = first.key if isinstance(first, events.Key) else "click" if first is not None else ""
 
     @property
     def lateness(self) -> float:

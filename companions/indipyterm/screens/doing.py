@@ -35,6 +35,7 @@ else:
 __all__ = ["Doing"]
 
 TYPING = "first end what you are typing: Enter keeps it, Esc does not"
+HELD = "a key held down, or a double click, presses once: let it go, and press again"
 TWICE = 3.0
 """Seconds in which the abort key must be pressed again."""
 
@@ -92,10 +93,9 @@ class Doing(_Base):
             self.action_view()
         elif prop.kind is VectorKind.SWITCH:
             self._press(session, prop, member)
-        elif member is None:
-            self.say("it has no members")
-        elif why:
-            self.say(f"{prop.label}: {why}", bad=True)
+        elif member is None or why:
+            self.say(f"{prop.label}: {why}" if why else "it has no members", bad=bool(why))
+            self.terminal.void_typing()
         elif prop.kind is VectorKind.BLOB:
             self._choose_file(session, prop, member)
         elif needs_page(prop, text):
@@ -156,7 +156,7 @@ class Doing(_Base):
             return
         stroke = self.terminal.strokes
         if self._pressed_with == stroke:  # it would go On and Off until the key is let go, or be a step again and again
-            self.say("a key held down, or a double click, presses once: let it go, and press again")
+            self.say(HELD)
             return
         order = press_of(prop, member.name)
 
@@ -334,9 +334,14 @@ class Doing(_Base):
             return
         device = current[0].device
         now = asyncio.get_running_loop().time()
+        stroke = self.terminal.strokes
+        if self._pressed_with == stroke:  # it would abort for seconds after that, and what is begun then
+            self.say(HELD)
+            return
         asked, self._aborting = self._aborting, None
         if asked is not None and now - asked[0] <= TWICE and asked[1:3] == (device, session):
             order = asked[3]
+            self._pressed_with = stroke
             self._tell(session.carry_out(order), f"pressed {len(order)} ABORT {_switches(order)} of {device}")
             return
         why = self.table.why_not_device() or session.why_not()

@@ -4,11 +4,13 @@ import pytest
 
 pytest.importorskip("textual", reason="the terminal client needs the extra term")
 
+from textual import events
+
 from indipyterm.aim import Aim
 from indipyterm.orders import abort_of
 from tests.support import asynchronous, eventually
 
-from .observatory import define, delete, switch
+from .observatory import define, delete, switch, update
 from .terminal import terminal
 from .test_aim import A, B, commands, meaning
 
@@ -98,6 +100,30 @@ async def test_a_key_that_is_held_down_does_not_hold_up_the_next_one():
         assert table.current()[0].name == "N2"
         assert await commands(screen) == [("Tel", "ABORT_MOTION")]
         assert len(waits) <= 5
+
+
+@asynchronous
+async def test_an_abort_key_that_is_held_down_aborts_once():
+    """Each abort waits for the answer to the one before: they would end what is begun seconds after the key was let go."""
+    async with terminal(ABORT) as screen:
+        await screen.readable()
+        begin = events.Key("exclamation_mark", "!").time
+
+        async def press(*times: float) -> None:
+            for time in times:
+                event = events.Key("exclamation_mark", "!")
+                event.time = begin + time
+                event.set_sender(screen.app)
+                screen.app._driver.send_message(event)
+            await screen.settled()
+
+        await press(10.0, *(10.5 + number / 30 for number in range(60)))
+        await screen.sees("let it go, and press again")
+        await screen.sent("newSwitchVector")
+        await screen.says(update("Switch", "Tel", "ABORT_MOTION", {"ABORT": "Off"}))
+        await press(20.0, 20.2)
+        await screen.sent("newSwitchVector")
+        assert await commands(screen) == [("Tel", "ABORT_MOTION")] * 2
 
 
 @asynchronous

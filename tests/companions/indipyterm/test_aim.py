@@ -801,6 +801,20 @@ async def test_the_enter_that_ends_what_was_typed_for_nothing_presses_nothing_ei
 
 
 @asynchronous
+@pytest.mark.parametrize("begin", ["enter", "click"])
+async def test_what_is_typed_for_a_value_that_cannot_be_set_presses_nothing(begin):
+    """25 Enter: the second group, and what is under the cursor there."""
+    weather = define("Number", "A", "N", [("a", "Aaa", 1)], perm="ro", group="1")
+    async with terminal(weather + switch("A", "S", [("x", "Heater", "Off")], rule="AnyOfMany", group="2")) as screen:
+        await screen.go("A", "N", "a")
+        if begin == "click":
+            await click(screen, 30, screen.lines().index(screen.line_of("Aaa")), 50.0)
+        await screen.burst(*["enter"] * (begin == "enter"), "2", "5", "enter")
+        await screen.sees("read-only")
+        assert await commands(screen) == []
+
+
+@asynchronous
 async def test_enter_at_once_again_counts():
     """As the message asks: look, and press again."""
     async with terminal(NUMBER + POWER, settle=0.05) as screen:
