@@ -182,7 +182,7 @@ def _blob(visit: Visit, site: Site, device: str, name: str, member: str) -> Resp
         raise _unknown("member", member, list(prop.members))
     if prop.kind is not VectorKind.BLOB or found.data is None:
         raise Problem(404, "there is no BLOB")
-    tag = f'"{site.model.epoch}.{prop.rev}"'
+    tag = f'"{site.model.epoch}.{site.last_blob(prop.key)[0]}"'
     if visit.request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers={"etag": tag})
     response = attachment(found.data, f"blob{found.format if found.format.isascii() else ''}")

@@ -37,7 +37,17 @@ from .store.keeping import Options, Parameters, Pins
 from .store.logins import Logins
 from .store.profiles import Profiles
 from .store.users import Users
-from .views import MARKS, asked_text, clock_text, keyboard_of, limits_text, meaning_of, member_texts, size_text
+from .views import (
+    MARKS,
+    asked_text,
+    clock_text,
+    keyboard_of,
+    limits_text,
+    meaning_of,
+    member_texts,
+    message_text,
+    size_text,
+)
 
 __all__ = ["Web"]
 
@@ -124,6 +134,7 @@ class Web:
             "meaning_of": meaning_of,
             "member_texts": member_texts,
             "limits_text": limits_text,
+            "message_text": message_text,
             "asked_text": asked_text,
             "clock_text": clock_text,
             "url": self.url,

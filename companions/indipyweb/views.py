@@ -22,6 +22,7 @@ __all__ = [
     "loads",
     "meaning_of",
     "member_texts",
+    "message_text",
     "note_facts",
     "piece",
     "shape_of",
@@ -95,6 +96,11 @@ def member_texts(prop: Property, member: Member) -> list[Any]:
     return [member.value]
 
 
+def message_text(prop: Property) -> str:
+    """What it has said last, with the time: that may be long ago, and all was well."""
+    return f"{clock_text(prop.message_timestamp)} {prop.message[:500]}".strip() if prop.message else ""
+
+
 def asked_text(prop: Property) -> str:
     """The requested values; a write-only one is a secret, such as a password."""
     if prop.pending is None:
@@ -160,7 +166,7 @@ def piece(prop: Property, delta: Delta, now: float, shape: str, image: int) -> d
     if State.ALERT in delta.passed(prop) and prop.state is not State.ALERT:
         found["was"] = State.ALERT.value
     if prop.message:
-        found["msg"] = prop.message[:500]
+        found["msg"] = message_text(prop)
     if prop.kind is VectorKind.BLOB:
         found |= {"p": prop.name, "rev": image}
     if delta.is_stale(prop):

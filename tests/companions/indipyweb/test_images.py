@@ -12,6 +12,7 @@ import threading
 import zlib
 from dataclasses import replace
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import pytest
 
@@ -72,6 +73,8 @@ async def test_an_image_keeps_its_time_when_its_property_is_defined_again(tmp_pa
             page = (await browser.get("/image", params=where)).text
             assert f'data-rev="{told}"' in page
             name = (await browser.get("/image/file", params=where)).headers["content-disposition"]
+            tag = (await browser.get(f"/api/{quote(AWKWARD, safe='')}/IMAGE/I/blob")).headers["etag"]
+            assert tag.endswith(f'.{told}"')
             return told, re.findall(r"B, (2026[0-9T:-]+)", page), name.rpartition("I_")[2]
 
         async def taken(second):

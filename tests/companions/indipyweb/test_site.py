@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -92,6 +93,8 @@ async def test_an_alert_does_not_say_what_was_said_when_all_was_well(tmp_path):
             await vector.send_setVector(state="Alert", message=message)
             await soon(lambda: any(not alert.over for alert in one.alerts.values()))
             assert [alert["text"] for alert in one.alert_facts()] == [text]
+        (facts,) = json.loads(one.delta(Filter(AWKWARD), one.rev - 1)[1])["set"].values()
+        assert re.fullmatch(r"\d\d:\d\d:\d\d All is well", facts["msg"])
 
 
 @asynchronous
