@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from indipyclient.model.delta import Note
 from indipyclient.model.model import Change
@@ -20,6 +21,9 @@ from .logs import NOTHING, Command, Logs
 from .records import ELEMENT_LOGS, Overlay, Stored, element_fields, property_fields
 
 __all__ = ["Planner"]
+
+MOST_BLOBS: Final = 1000
+"""Requests for BLOBs that are remembered."""
 
 
 @dataclass(slots=True)
@@ -48,6 +52,7 @@ class Planner:
         self._properties: dict[Key, Property] = {}
         self._names: dict[str, set[str]] = {}  # the records of each device's properties
         self._overlays: dict[Key, Overlay] = {}
+        self._blobs: dict[tuple[str, str | None], bool] = {}  # what was requested, also of what is not there
 
     # State beyond the model
 
@@ -63,7 +68,8 @@ class Planner:
     def _overlay(self, key: Key) -> Overlay:
         found = self._overlays.get(key)
         if found is None:
-            found = self._overlays[key] = Overlay(self._clock())
+            blobs = self._blobs.get(key, self._blobs.get((key[0], None), False))
+            found = self._overlays[key] = Overlay(self._clock(), blobs=blobs)
         return found
 
     @property
@@ -284,8 +290,12 @@ class Planner:
             self._redis.hashes[attributes] = {name: value for name, value in held.items() if name != "state"}
 
     def mark_blobs(self, device: str, name: str | None, enabled: bool) -> list[Command]:
-        """Note that BLOBs of a property, or of a whole device, have been enabled or disabled."""
+        """Note that BLOBs of a property, or of a whole device, have been enabled or disabled, now and when it comes."""
         out: list[Command] = []
+        for asked in [asked for asked in self._blobs if asked[0] == device and name in (None, asked[1])]:
+            del self._blobs[asked]
+        if len(self._blobs) < MOST_BLOBS:
+            self._blobs[device, name] = enabled
         for each in self.blob_properties(device) if name is None else [name]:
             prop = self._properties.get((device, each))
             if prop is not None and prop.kind is VectorKind.BLOB:

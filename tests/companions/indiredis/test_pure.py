@@ -34,6 +34,35 @@ def test_nothing_is_kept_of_properties_that_come_and_go_at_once():
     assert not planner._overlays
 
 
+def test_enabled_blobs_are_shown_as_such_whenever_their_property_comes():
+    """The client asks for them until it is told otherwise, also when a driver starts later, or again."""
+    model, planner, held = Model(), Planner(Keys("p_"), Logs()), {}
+
+    def take(message):
+        before = model.rev
+        change = model.apply(message)
+        delta = model.since(before)
+        deleted = [(grave.device, grave.name) for grave in delta.deleted]
+        apply(held, planner.update(delta.properties, deleted, [change]))
+
+    def shown(name):
+        return held[f"p_attributes:{name}:CCD"]["blobs"]
+
+    apply(held, planner.mark_blobs("CCD", None, True))
+    apply(held, planner.mark_blobs("CCD", "VIDEO", False))
+    for _ in range(2):
+        for name in ("IMAGE", "VIDEO"):
+            take(define("CCD", name, VectorKind.BLOB, M=""))
+        assert (shown("IMAGE"), shown("VIDEO")) == ("Enabled", "Disabled")
+        take(delete("CCD"))
+    apply(held, planner.mark_blobs("CCD", None, False))
+    take(define("CCD", "IMAGE", VectorKind.BLOB, M=""))
+    assert shown("IMAGE") == "Disabled"
+    for number in range(2000):
+        planner.mark_blobs(f"D{number}", None, True)
+    assert len(planner._blobs) <= 1000
+
+
 def test_names_that_a_driver_makes_up_fill_no_memory(monkeypatch):
     monkeypatch.setattr(logs, "GONE", 100)
     model, planner, held = Model(), Planner(Keys("p_"), Logs()), set()
