@@ -57,8 +57,10 @@ class Backlash(Instrument):
         steps = round(values[member])
         await self._operations.join(toggle)  # it may be about to be enabled
         if not self._is_on(toggle, "INDI_ENABLED"):
+            message = "[WARNING] The compensation for backlash is disabled"
             if LOADING.get():  # saved steps take effect once it is enabled
                 self._put(name, {member: steps})
-            await self._send(name, State.IDLE, message="[WARNING] The compensation for backlash is disabled")
+                message = ""
+            await self._send(name, State.IDLE, message=message)
             return
         await self._perform(name, self.set_backlash(steps), accept=lambda: self._put(name, {member: steps}))

@@ -254,6 +254,7 @@ async def test_a_backlash_that_is_switched_off_is_kept():
         await client.press("CONFIG_PROCESS", "CONFIG_LOAD")
         await client.until("CONFIG_PROCESS", "Ok")
         assert (device.backlash, client.value("FOCUS_BACKLASH_STEPS")) == (0, 50)
+        assert not any("disabled" in text for text in client.texts)  # nobody has tried to set it
         await client.press("FOCUS_BACKLASH_TOGGLE", "INDI_ENABLED")
         await client.until("FOCUS_BACKLASH_TOGGLE", "Ok")
         assert device.steps == device.backlash == 50
