@@ -137,7 +137,7 @@ class Busy(ipd.IPyDriver):
 
 
 class BusyAgain(Busy):
-    def _shutdown_on_sigterm(self):
+    def _shutdown_on_signals(self):
         """Nor this."""
 
 
@@ -190,7 +190,7 @@ class Outlets(ipd.Device):
     ("make", "names"),
     [
         (Busy, ["Busy.expect_run", "Busy.serve"]),
-        (BusyAgain, ["Busy.expect_run", "Busy.serve", "BusyAgain._shutdown_on_sigterm"]),
+        (BusyAgain, ["Busy.expect_run", "Busy.serve", "BusyAgain._shutdown_on_signals"]),
         (Extended, []),
         (ExtendedByName, []),
         (ExtendedWithADecorator, []),
