@@ -22,6 +22,7 @@ __all__ = ["InOrder"]
 ROUNDS: Final = 20
 PATIENCE: Final = 1.0
 """The most seconds that a key waits for earlier ones."""
+LOOKS: Final = 20
 AT_ONCE: Final = 20
 """Keys that move the cursor and need not wait for each other."""
 URGED: Final = 2
@@ -129,9 +130,17 @@ class InOrder:
         self._passing = [event, *self._repeats(event)]
         for each in self._passing:
             self._app.post_message(each)
-        with contextlib.suppress(TimeoutError, ScreenStackError):
-            async with asyncio.timeout(PATIENCE):
-                await self._settled()
+        settled = asyncio.create_task(self._settled())
+        try:
+            for _ in range(LOOKS):  # while the program stands still, it does not get nearer to the end of its patience
+                await asyncio.wait([settled], timeout=PATIENCE / LOOKS)
+                if settled.done():
+                    break
+        finally:
+            settled.cancel()
+        await asyncio.wait([settled])
+        if not settled.cancelled() and not isinstance(settled.exception(), ScreenStackError):
+            settled.result()
 
     def _repeats(self, event: events.Event) -> list[events.Event]:
         """Take the same key again, which only moves the cursor and need not wait.

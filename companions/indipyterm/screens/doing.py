@@ -36,6 +36,7 @@ __all__ = ["Doing"]
 
 TYPING = "first end what you are typing: Enter keeps it, Esc does not"
 HELD = "a key held down, or a double click, presses once: let it go, and press again"
+STRAYED = "that was for what was here before: look, and press again"
 TWICE = 3.0
 """Seconds in which the abort key must be pressed again."""
 
@@ -152,7 +153,7 @@ class Doing(_Base):
             self.say(f"{prop.label}: read-only")
             return
         if self.terminal.strayed:  # Enter in the filter, for example, that was held too long
-            self.say("that was for what was here before: look, and press again", bad=True)
+            self.say(STRAYED, bad=True)
             return
         stroke = self.terminal.strokes
         if self._pressed_with == stroke:  # it would go On and Off until the key is let go, or be a step again and again
@@ -197,6 +198,9 @@ class Doing(_Base):
     def action_send(self) -> None:
         if self.pane.editing:
             self.pane.editor.action_keep_send()
+            return
+        if self.terminal.strayed:  # Ctrl-S on the page of a text, which only keeps it
+            self.say(STRAYED, bad=True)
             return
         found = self._aimed()
         if found is not None:

@@ -1,6 +1,7 @@
 """A key acts on what the person could have read: the rule, and what a server or a quick hand can do in between."""
 
 import asyncio
+from time import sleep
 
 import pytest
 
@@ -8,6 +9,7 @@ pytest.importorskip("textual", reason="the terminal client needs the extra term"
 
 from textual import events
 
+from indipyterm import inorder
 from indipyterm.aim import SETTLE, Aim, meaning_of
 from indipyterm.orders import abort_of, order_of, press_of
 from tests.support import asynchronous, eventually
@@ -527,6 +529,28 @@ async def test_a_value_is_kept_and_sent_by_keys_that_come_at_once():
         await screen.press("enter", "ctrl+u")
         await screen.burst("1", "0", "tab", "7", "enter", "s")
         assert members(await screen.sent("newNumberVector")) == {"P": "10", "Q": "7"}
+
+
+@asynchronous
+async def test_keys_stay_in_order_while_the_program_stands_still(monkeypatch):
+    """For longer than a key waits, as on a slow machine that is told of thousands of properties."""
+    monkeypatch.setattr(inorder, "PATIENCE", 0.5)
+    async with terminal(define("Number", "D", "X", [("P", "p", 5)])) as screen:
+        await screen.readable()
+        in_order = screen.app.in_order
+        settled, pauses = in_order._settled, [0.7]
+
+        def stand_still() -> None:
+            if pauses:
+                sleep(pauses.pop())
+
+        async def slowly() -> None:
+            stand_still()
+            await settled()
+
+        monkeypatch.setattr(in_order, "_settled", slowly)
+        await screen.burst("enter", "2", "5", "ctrl+s")
+        assert members(await screen.sent("newNumberVector")) == {"P": "25"}
 
 
 @asynchronous

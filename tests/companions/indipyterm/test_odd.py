@@ -244,6 +244,15 @@ async def test_an_edit_is_not_cut_to_what_fits_in_a_line(text):
 
 
 @asynchronous
+async def test_a_text_that_is_kept_by_a_key_that_comes_twice_is_not_sent():
+    async with terminal(define("Text", "D", "T", [("A", "a", "two\nlines")])) as screen:
+        await screen.press("enter")
+        await screen.burst("1", "ctrl+s", "ctrl+s")
+        await screen.sees("that was for what was here before")
+        assert screen.session.edits.of(("D", "T")) == {"A": "1two\nlines"}
+
+
+@asynchronous
 @pytest.mark.parametrize("text", ["two\nlines", "x" * 5000])
 async def test_tab_from_the_member_before_opens_the_page_too(text):
     async with terminal(define("Text", "D", "T", [("A", "a", "short"), ("B", "b", text)])) as screen:
