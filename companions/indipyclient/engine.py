@@ -162,8 +162,7 @@ class Engine:
                 if self.retry is None:
                     self._set_status(Status(LinkState.CLOSED, self._loop.time(), attempt, None, reason))
                     return
-                wait = self.retry.next(lived, random.random())
-                now = self._loop.time()
+                now, wait = self._loop.time(), self.retry.next(lived, random.random())
                 self._set_status(Status(LinkState.LOST, now, attempt, now + wait, reason))
                 await asyncio.sleep(wait)
         except (Exception, asyncio.CancelledError) as error:  # such as from a user's `connect`
@@ -235,7 +234,7 @@ class Engine:
         """Ask for definitions, and whether the server is there: a driver may be busy, or its BLOBs wanted only."""
         self._asked = self._loop.time()
         for device in [None] if devices is None else devices:
-            session.put(encode(GetProperties(device, self.model.names(device)[0] if device is not None else None)))
+            session.put(encode(GetProperties(device, None if device is None else self.model.names(device)[0])))
         session.put(encode(Ping("silence")))
 
     def _lose(self) -> None:

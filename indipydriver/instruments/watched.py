@@ -84,6 +84,8 @@ def watched(coro: Coroutine[Any, Any, _T], what: str) -> Generator[Any, Any, _T]
         raise TypeError(f"{what}: a coroutine is needed, not {type(coro).__name__}: is `async` missing?")
     value: Any = None
     error: BaseException | None = None
+    task = asyncio.current_task()
+    cancelled_before = task.cancelling() if task is not None else 0
     while True:
         before = _place(coro)
         begin = time.monotonic()
@@ -94,12 +96,15 @@ def watched(coro: Coroutine[Any, Any, _T], what: str) -> Generator[Any, Any, _T]
             result: _T = stop.value
             return result
         except asyncio.CancelledError as cancelled:
-            task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
             # Something in it was cancelled, but not the coroutine itself: its caller goes on.
             raise RuntimeError(f"{what} was ended by a cancellation of its own") from cancelled
         except ExceptionGroup as group:
+            # A TaskGroup leaves its own cancellation behind if a task fails while it waits for all of them. With that,
+            # no asyncio.timeout() of this task would end as one in Python 3.11.2, which Debian 12 has.
+            while task is not None and task.cancelling() > cancelled_before:
+                task.uncancel()
             raise _meaning(group) from group
         finally:
             _watchdog.leave(outer)

@@ -266,10 +266,13 @@ class _ServerSubject(_Stream):
     async def finish(self, timeout: float) -> bool:
         if self._writer is not None:
             self._writer.close()
-            with contextlib.suppress(OSError):
+            try:
                 async with asyncio.timeout(_FAREWELL):
                     await self._writer.wait_closed()
-            self._writer.transport.abort()  # it may have stopped reading
+            except TimeoutError:
+                self._writer.transport.abort()  # it has stopped reading
+            except OSError:
+                pass  # it has ended in another way
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait((self._reading,))

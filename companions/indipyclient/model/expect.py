@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
-from indipydriver.protocol.tags import State, SwitchRule, VectorKind
+from indipydriver.protocol.tags import Permission, State, SwitchRule, VectorKind
 
 from .properties import Member, Property, number_of
 
@@ -73,9 +73,11 @@ def _same(kind: VectorKind, member: Member, asked: str) -> bool:
     return abs(member.number - wanted) <= tolerance
 
 
-def _springs_back(prop: Property) -> bool:
-    """Whether it may be switches like buttons, which are soon Off again."""
-    return prop.kind is VectorKind.SWITCH and prop.rule is not SwitchRule.ONE_OF_MANY
+def _need_not_repeat(prop: Property) -> bool:
+    """Whether it may be done without the requested values: buttons spring back, and passwords are not told."""
+    return prop.perm is Permission.WRITE_ONLY or (
+        prop.kind is VectorKind.SWITCH and prop.rule is not SwitchRule.ONE_OF_MANY
+    )
 
 
 class Expectation:
@@ -159,7 +161,7 @@ class Expectation:
                 self._wait(now, Verdict.REFUSED)
             else:
                 self.verdict = Verdict.REFUSED
-        elif self._telemetry and not self.confirmed and not _springs_back(prop):
+        elif self._telemetry and not self.confirmed and not _need_not_repeat(prop):
             self._wait(now, Verdict.ACCEPTED)
         else:
             self._decide(state)

@@ -123,9 +123,9 @@ async def test_a_vector_whose_answer_comes_before_a_file_has_gone_is_not_busy(mo
         vector = client["Mount"]["EQ"]
 
         async def send_file():
-            unsent = client._engine.session.unsent
+            unsent = client._indi_engine.session.unsent
             task = asyncio.create_task(client.send_newVector("CCD", "UP", members={"a": (FILE, 0, ".x")}))
-            await eventually(lambda: client._engine.session.unsent > unsent + 1_000_000, 30)
+            await eventually(lambda: client._indi_engine.session.unsent > unsent + 1_000_000, 30)
             return task
 
         files = [await send_file()]
