@@ -40,6 +40,7 @@ class RoofDriver(ipd.IPyDriver):
 
     position = target = 0  # in per cent: 0 is closed
     dry = False
+    sensor = light = "Alert"  # the state of the sensor, and that of its light; an update may leave them out
     heard = 0.0  # when the sensor was last heard, in seconds
     longest_silence = 75.0  # it is asked after 30 seconds, and once more
 
@@ -63,10 +64,10 @@ class RoofDriver(ipd.IPyDriver):
         match event:
             case ipd.defLightVector() | ipd.setLightVector():
                 self.heard = asyncio.get_running_loop().time()
-                readable = event.state != "Alert"  # a sensor that cannot read its instrument says so
-                self.dry = readable and event.get("RAIN", "Ok" if self.dry else "Alert") == "Ok"
+                self.sensor, self.light = event.state or self.sensor, event.get("RAIN", self.light)
+                self.dry = self.light == "Ok" and self.sensor != "Alert"  # it says so if it cannot be read
             case ipd.delProperty():  # the sensor is gone
-                self.dry = False
+                self.dry, self.light = False, "Alert"
         if not self.dry and self.target > 0:
             await self.move(0, message="Rain: closing the roof")
 

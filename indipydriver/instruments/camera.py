@@ -389,9 +389,10 @@ class Camera(Streaming):
                 await self._send(_COOLER, State.ALERT)
                 raise
             self._check_going_on(_TEMPERATURE)
-            self._is_cooler_due, self._is_cooler_told = False, True
+            self._is_cooler_told = True
             self._choose(_COOLER, "COOLER_ON")
             await self._send(_COOLER, State.OK)
+        self._is_cooler_due = False
         slope = self._get(_RAMP, _SLOPE) * _RAMP_STEP / 60  # degrees per step
         point = self.temperature
         while slope and abs(celsius - point) > slope:

@@ -12,7 +12,7 @@ from .instrument import Instrument
 from .operations import End
 from .propertydevice import Bound
 from .standarddevice import optional
-from .standardvectors import set_limits
+from .standardvectors import set_limits, whole
 
 __all__ = ["DustCap", "LightBox"]
 
@@ -141,7 +141,7 @@ class LightBox(Instrument):
 
     @brightness.setter
     def brightness(self, value: int) -> None:
-        self._put(_INTENSITY, {_VALUE: int(value)})
+        self._put(_INTENSITY, {_VALUE: whole(value)})
 
     def _standard(self) -> list[Bound]:
         self._require("set_light")

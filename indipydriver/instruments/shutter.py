@@ -100,7 +100,7 @@ class Shutter(Parking):
                 raise Refused("The shutter has not been closed.")
             self.shutter_open = False  # also if it was refused meanwhile to open it
             return
-        self._holds_shutter, before = True, self.shutter_open
+        self._holds_shutter, before, was_known = True, self.shutter_open, self._is_shutter_known
         self._operations.progressed(self._park)
         try:
             await self._operations.cancel(SHUTTER)  # the policy may have been changed meanwhile
@@ -109,7 +109,7 @@ class Shutter(Parking):
             self._check_going_on(self._park)
             self.shutter_open = not wanted
         except Refused:  # so it has not moved
-            self.shutter_open = before
+            self.shutter_open, self._is_shutter_known = before, was_known
             raise
         except BaseException as error:  # it may be half open
             state = State.ALERT if isinstance(error, Exception) else State.IDLE

@@ -100,6 +100,8 @@ def again_at_once(
     two instructions of that driver, in the main thread, so it may do little more than end the process.  If the driver
     waits for the system, as in a read, it is called within that: the wait is interrupted, and then goes on.
 
+    SIGHUP after another signal does not count: whoever closes the terminal while all ends in order may not know of it.
+
     If the loop has not had its turn :data:`HELD_UP` after the first signal, the log says what holds it up.
 
     Args:
@@ -109,15 +111,16 @@ def again_at_once(
             is still held up after as long again: other drivers may have hardware to stop in that time.
     """
     loop = asyncio.get_running_loop()
-    first: list[float] = []  # when it arrived
+    first: list[tuple[float, int]] = []  # when it arrived, and which it was
+    hang_up = getattr(signal, "SIGHUP", None)
 
     def count(number: int, frame: object) -> None:
         now = time.monotonic()
         if not first:
-            first.append(now)
+            first.append((now, number))
             with contextlib.suppress(RuntimeError):  # no more threads; it would be raised within the driver
                 threading.Thread(target=watch, args=[signal.Signals(number)], daemon=True).start()
-        elif now >= first[0] + AGAIN:
+        elif now >= first[0][0] + AGAIN and (number != hang_up or first[0][1] == hang_up):
             call(signal.Signals(number))
 
     def watch(number: signal.Signals) -> None:

@@ -312,14 +312,13 @@ class _Run:
                 signal.signal(usr1, ignore)
 
     def _end(self, number: signal.Signals) -> None:
-        if self._ending:  # see again_at_once
-            return
-        self._ending = True
-        self._status = 128 + number
-        logger.info("%s: the server is stopping; send it again to end it at once", number.name)
+        if not self._ending:  # see again_at_once
+            self._ending = True
+            self._status = 128 + number
+            logger.info("%s: the server is stopping; send it again to end it at once", number.name)
+            self._server.shutdown()
         if number.name == "SIGHUP":
             leave_terminal()
-        self._server.shutdown()
 
     def _end_at_once(self, number: signal.Signals) -> None:
         try:

@@ -656,6 +656,18 @@ async def test_a_cooler_that_was_not_switched_on_in_the_end_is_off(what, monkeyp
         assert (client.on("CCD_COOLER"), device.is_on) == (["COOLER_OFF"], False)
 
 
+@driver_test
+async def test_a_cooler_that_is_on_is_shown_as_on_though_the_temperature_is_not_reached(monkeypatch):
+    monkeypatch.setattr(Ponderous, "patience", 10)
+    monkeypatch.setattr(Ponderous, "poll", Camera.poll)  # nothing is measured
+    async with Session(Ponderous()) as client:
+        device = await client.connect()
+        await client.press("CCD_COOLER", "COOLER_ON")
+        await client.number("CCD_TEMPERATURE", CCD_TEMPERATURE_VALUE=-10)  # while it is being switched on
+        await client.until("CCD_TEMPERATURE", "Alert", 20)
+        assert (client.on("CCD_COOLER"), device.is_on) == (["COOLER_ON"], True)
+
+
 class Twisted(Rotator):
     """A rotator that turns the shorter way, with cables."""
 

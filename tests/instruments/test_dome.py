@@ -650,3 +650,25 @@ async def test_a_parked_dome_whose_shutter_may_have_been_opened_by_hand_closes_i
             await client.until(PARK, "Ok", 30)
         assert device.log == ["turn", "closed", "closed"]
         assert (device.parked, device.shutter_open) == (True, False)
+
+
+@driver_test
+async def test_a_shutter_that_once_refused_to_close_is_told_again(monkeypatch):
+    monkeypatch.setattr(Shuttered, "shutter_needs_park", True)
+    async with Session(Shuttered()) as client:
+        device = await closing(client)
+        await client.press(PARK, "PARK")
+        await client.until(PARK, "Ok", 30)
+        await client.press("CONNECTION", "DISCONNECT")
+        await client.connect()
+
+        async def refuse():
+            raise Refused("no power")
+
+        device.close_shutter = refuse
+        await client.press(PARK, "PARK")
+        await client.until(PARK, "Alert", 30)
+        del device.close_shutter
+        await client.press(PARK, "PARK")
+        await client.until(PARK, "Ok", 30)
+        assert device.log == ["turn", "closed", "closed"]

@@ -13,6 +13,7 @@ from indipydriver.instruments import (
     Fix,
     Focuser,
     Inputs,
+    LightBox,
     Mount,
     PowerBox,
     Reading,
@@ -404,3 +405,25 @@ async def test_what_is_neither_open_nor_closed_is_not_shown_as_known():
             with pytest.raises(ValueError, match='pier_side is "EAST", "WEST" or None, not'):
                 device.pier_side = wrong
         assert device.pier_side == "EAST"
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS)
+def test_a_brightness_that_cannot_be_read_is_not_shown_as_the_last_one(value):
+    class Box(LightBox):
+        async def set_light(self, on):
+            pass
+
+        async def set_brightness(self, number):
+            pass
+
+    @driver_test
+    async def run():
+        async with Session(Box()) as client:
+            device = await client.connect()
+            device.brightness = 7
+            with pytest.raises(ValueError, match="finite"):
+                device.brightness = value
+            await client.advance(1)
+            assert (client.state("FLAT_LIGHT_INTENSITY"), client.value("FLAT_LIGHT_INTENSITY")) == ("Alert", 7)
+
+    run()

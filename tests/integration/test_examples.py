@@ -10,7 +10,7 @@ import pytest
 
 from examples import camera, led, observatory, snooping, stdio_driver, thermostat
 from indipydriver.instruments import InstrumentDriver
-from indipydriver.protocol.messages import DefMember, DefVector, GetProperties, OneMember, SetVector
+from indipydriver.protocol.messages import DefMember, DefVector, DelProperty, GetProperties, OneMember, SetVector
 from indipydriver.protocol.tags import State, VectorKind
 from indipydriver.testing import DriverHarness, driver_test
 from tests.support import (
@@ -285,6 +285,21 @@ async def test_the_roof_closes_when_the_sensor_cannot_read_its_instrument(what):
                 await harness.set_switch("Roof", "DOME_SHUTTER", SHUTTER_OPEN="On")
             await harness.advance(10)
             harness.assert_values("Roof", "ROOF_POSITION", OPEN=position)
+
+
+@driver_test
+async def test_the_roof_opens_again_though_the_sensor_sends_only_what_has_changed():
+    async with DriverHarness(snooping.make_roof()) as harness:
+        for state, light in (("Ok", "Ok"), ("Alert", None), ("Ok", None)):
+            members = (OneMember("RAIN", light),) if light else ()
+            await harness.send(SetVector(VectorKind.LIGHT, "Rain Sensor", "WEATHER_STATUS", members, State(state)))
+        await harness.set_switch("Roof", "DOME_SHUTTER", SHUTTER_OPEN="On")
+        await harness.advance(10)
+        harness.assert_values("Roof", "ROOF_POSITION", OPEN="100")
+        await harness.send(DelProperty("Rain Sensor", "WEATHER_STATUS"))
+        await harness.send(SetVector(VectorKind.LIGHT, "Rain Sensor", "WEATHER_STATUS", (), State.OK))
+        await harness.advance(10)
+        harness.assert_values("Roof", "ROOF_POSITION", OPEN="0")
 
 
 # Several devices in one driver

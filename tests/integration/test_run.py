@@ -94,7 +94,9 @@ async def test_a_signal_lets_the_driver_switch_off_what_it_has_switched_on(tmp_p
 
 
 PRINTING = """
-    import pathlib
+    import asyncio, pathlib, sys
+    import indipydriver as ipd
+    from indipyserver import IPyServer
 
     class Heater(ipd.IPyDriver):
         async def hardware(self):
@@ -104,6 +106,10 @@ PRINTING = """
                 while not self.stop:
                     await asyncio.sleep(0.01)
             finally:
+                state.write_text("ends")
+                while sys.stdout.isatty():  # until it is closed
+                    await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)
                 print("switching off", flush=True)
                 state.write_text("off")
     def make_driver():
@@ -113,15 +119,20 @@ PRINTING = """
 """
 
 
-@pytest.mark.parametrize("by", ["script", "command", "driver"])
+@pytest.mark.parametrize(
+    ("by", "pause"),
+    [("script", None), ("script", 0.0), ("script", 0.6), ("command", None), ("command", 0.0), ("command", 0.6),
+     ("driver", None)],
+)  # fmt: skip
 @asynchronous
-async def test_a_driver_may_print_at_its_end_though_nobody_reads_it(tmp_path, by):
-    """The terminal has been closed, or the server that reads its log is gone."""
+async def test_a_driver_may_print_at_its_end_though_nobody_reads_it(tmp_path, by, pause):
+    """The terminal has been closed, perhaps soon after a signal, or the server that reads its log is gone."""
     path, state = tmp_path / "program.py", tmp_path / "state"
     code = PRINTING.replace(
         "RUN", "make_driver().run()" if by == "driver" else "IPyServer(make_driver(), port=0).run()"
     )
-    path.write_text(DRIVER + textwrap.dedent(code), encoding="utf-8")
+    # What handles signals for a command is set before it imports a driver.
+    path.write_text((DRIVER if by != "command" else "") + textwrap.dedent(code), encoding="utf-8")
     words = [sys.executable, str(path)]
     if by == "command":
         words = [sys.executable, "-m", "indipyserver", "-p", "0", "--no-unix-socket", f"{path}:make_driver"]
@@ -137,6 +148,10 @@ async def test_a_driver_may_print_at_its_end_though_nobody_reads_it(tmp_path, by
     os.close(theirs)
     try:
         await eventually(lambda: state.exists() and state.read_text() == "heats", timeout=20)
+        if pause is not None:
+            process.send_signal(signal.SIGTERM)
+            await eventually(lambda: state.read_text() == "ends")
+            await asyncio.sleep(pause)  # more than AGAIN
         os.close(ours)
         async with asyncio.timeout(20):
             await process.wait()

@@ -177,6 +177,7 @@ class Parks(IPyDriver):
             print("open", file=open("state", "w"))
             await asyncio.sleep(3600)
         finally:
+            print("parks", flush=True)
             print("parked", file=open("state", "w"))
 
 def make():
@@ -195,6 +196,31 @@ async def test_drivers_end_in_order_when_the_terminal_is_closed(tmp_path):
     await eventually(lambda: state.exists() and "open" in state.read_text(), timeout=30)
     assert (await running.end(signal.SIGHUP))[0] == 0
     assert "parked" in state.read_text()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this platform has no SIGHUP")
+@asynchronous
+async def test_drivers_may_print_when_the_terminal_is_gone(tmp_path):
+    (tmp_path / "parks.py").write_text(ENDS_IN_ORDER)
+    ours, theirs = os.openpty()
+    terminal = os.ttyname(theirs)  # of which a new session that opens it gets SIGHUP
+    os.close(theirs)
+    words = [sys.executable, "-m", "indipyweb", "--port", "0", "--indi-port", "0", "--serve", "parks.py:make"]
+    process = await asyncio.create_subprocess_exec(
+        "sh", "-c", f'exec "$@" <{terminal} >{terminal} 2>&1', "sh", *words, "--dbfolder", str(tmp_path), cwd=tmp_path,
+        env=ENVIRONMENT, start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    )  # fmt: skip
+    state = tmp_path / "state"
+    try:
+        await eventually(lambda: state.exists() and "open" in state.read_text(), timeout=30)
+        os.close(ours)
+        async with asyncio.timeout(20):
+            await process.wait()
+        assert "parked" in state.read_text()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 @pytest.mark.parametrize(
