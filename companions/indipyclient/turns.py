@@ -9,6 +9,8 @@ INDI does not say which command an update answers, and a command for numbers or 
   device, and before it: otherwise a movement would begin after its abort.
 * Members that it does not set have the values that were requested last, as long as that command is not decided yet; and
   after that, if it was given up or waited only for an answer, as long as the device has been Busy ever since.
+* A switch that was requested On in the last :data:`MAY_COME` seconds counts as On for who presses another, whatever the
+  device says: that may be older than the command, and of two that are On, a mount obeys the first.
 * Updates answer the commands in their order, except those with the values that only a later one has requested.  Alert
   while one is carried out ends it and the next: a device that refuses a new target says the same as one that fails.
 """
@@ -27,10 +29,13 @@ from indipydriver.protocol.tags import State, VectorKind
 from .model.expect import Expectation, Verdict, met
 from .model.properties import Key, Pending, Property
 
-__all__ = ["HELD", "Turn", "Turns"]
+__all__ = ["HELD", "MAY_COME", "Turn", "Turns"]
 
 HELD: Final = 1.0
 """Seconds that a command may wait for the answer to an earlier one, and that an unanswered one is remembered."""
+
+MAY_COME: Final = 60.0
+"""Seconds in which a device may carry out a command, whatever has been taken for its answer."""
 
 
 class Turn:
@@ -98,6 +103,7 @@ class Turns:
         self._of: dict[Key, list[Turn]] = {}
         self._latest: dict[Key, dict[str, Turn]] = {}  # which command has last requested a member
         self._moving: dict[Key, tuple[Property, dict[str, str]]] = {}  # requested; nobody waits
+        self._pressed: dict[Key, dict[str, float]] = {}  # switches that were requested On, and when
 
     def enter(self, key: Key) -> Turn:
         """A new command, after those that there are."""
@@ -109,6 +115,11 @@ class Turns:
         """It is being sent, after all that was entered before."""
         turn.expectation = expectation
         self._latest.setdefault(key, {}).update(dict.fromkeys(expectation.values, turn))
+        if expectation.last.kind is VectorKind.SWITCH:
+            before = self._pressed.get(key, {}).items()
+            pressed = {name: since for name, since in before if name not in expectation.values}
+            pressed |= {name: expectation.began for name, value in expectation.values.items() if value == "On"}
+            self._pressed[key] = pressed
 
     def leave(self, key: Key, turn: Turn) -> None:
         """A command is over."""
@@ -160,6 +171,9 @@ class Turns:
         if prop.kind is VectorKind.BLOB:
             return prop
         values = self._still_moving(prop)
+        if prop.kind is VectorKind.SWITCH:
+            begin = asyncio.get_running_loop().time() - MAY_COME
+            values |= {name: "On" for name, since in self._pressed.get(prop.key, {}).items() if since > begin}
         for name, turn in self._latest.get(prop.key, {}).items():
             if (theirs := turn.undecided) is not None:
                 values[name] = theirs.values[name]

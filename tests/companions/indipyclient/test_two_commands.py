@@ -201,6 +201,30 @@ async def test_a_movement_does_not_begin_after_its_abort(monkeypatch):
 
 
 @asynchronous
+async def test_what_was_pressed_goes_off_with_the_next_though_an_older_update_seemed_to_answer(monkeypatch):
+    """As from a driver that repeats everything: the mount has not begun to move to the north yet."""
+    switches = "".join(f'<defSwitch name="{name}">Off</defSwitch>' for name in ("NORTH", "SOUTH"))
+    rule = '<defSwitchVector device="Mount" name="CONNECTION" state="Ok" perm="rw" rule="AtMostOne">'
+    async with meeting(f"{rule}{switches}</defSwitchVector>") as (server, client):
+        north = background(client.press("Mount", "CONNECTION", "NORTH"))
+        assert values(await server.expect(match("newSwitchVector"))) == {"NORTH": "On"}
+        await server.send(switch("Ok", NORTH="Off", SOUTH="Off"))
+        assert not (await north).confirmed
+        for name, other in [("SOUTH", "NORTH"), ("NORTH", "SOUTH")]:
+            pressed = background(client.press("Mount", "CONNECTION", name))
+            assert values(await server.expect(match("newSwitchVector"))) == {name: "On", other: "Off"}
+            await server.send(switch("Ok", **{name: "On", other: "Off"}))
+            assert (await pressed).confirmed
+        monkeypatch.setattr(turns_module, "MAY_COME", 0.0)
+        await server.send(switch("Ok", NORTH="Off"))
+        await eventually(lambda: not client.need("Mount", "CONNECTION")["NORTH"].on)
+        south = background(client.press("Mount", "CONNECTION", "SOUTH"))
+        assert values(await server.expect(match("newSwitchVector"))) == {"SOUTH": "On"}
+        await server.send(switch("Ok", SOUTH="On"))
+        await south
+
+
+@asynchronous
 async def test_a_cancelled_command_holds_up_nobody_and_leaves_nothing():
     async with meeting(DEFINE) as (server, client):
         tasks = [background(client.set("Mount", "EQ", RA=value)) for value in (5, 6, 7)]
