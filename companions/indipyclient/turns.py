@@ -66,9 +66,8 @@ class Turn:
     def hurry(self) -> None:
         """Do not wait for answers any longer."""
         self._hurried = True
-        now = asyncio.get_running_loop().time()
-        if self._patience is not None and (self._patience.when() or 0.0) > now:
-            self._patience.reschedule(now)
+        if self._patience is not None and not self._patience.expired():
+            self._patience.reschedule(asyncio.get_running_loop().time())
 
     async def wait(self, answers: Iterable[asyncio.Event]) -> None:
         """Wait for the answers to earlier commands, for some time."""
