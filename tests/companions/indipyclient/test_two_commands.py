@@ -68,6 +68,24 @@ async def test_the_end_of_an_earlier_command_is_not_that_of_a_later_one():
 
 
 @asynchronous
+async def test_the_end_of_an_earlier_command_that_is_said_twice_is_not_that_of_a_later_one_either():
+    """As by a filter wheel that takes up one command after the other, and repeats where it is."""
+    async with meeting(DEFINE) as (server, client):
+        first = background(client.set("Mount", "EQ", RA=5))
+        await server.expect(COMMAND)
+        await server.send(numbers("Busy", RA=1))
+        second = background(client.set("Mount", "EQ", RA=6))
+        assert values(await server.expect(COMMAND))["RA"] == "6"
+        await server.send(numbers("Busy", RA=2), numbers("Ok", RA=5), numbers("Ok", RA=5, message="again"))
+        assert (await first).confirmed
+        await eventually(lambda: client.need("Mount", "EQ").message == "again")
+        await asyncio.sleep(0)
+        assert not second.done()
+        await server.send(numbers("Busy", RA=5), numbers("Ok", RA=6))
+        assert (await second).confirmed
+
+
+@asynchronous
 async def test_a_new_target_that_is_refused_while_the_device_is_busy_is_not_reported_as_accepted():
     async with meeting(DEFINE) as (server, client):
         first = background(client.set("Mount", "EQ", RA=5))
