@@ -174,7 +174,8 @@ class Turns:
             begin = asyncio.get_running_loop().time() - MAY_COME
             values |= {name: "On" for name, since in self._pressed.get(prop.key, {}).items() if since > begin}
         for name, turn in self._latest.get(prop.key, {}).items():
-            if (theirs := turn.undecided) is not None:
+            theirs = turn.expectation  # None once it is over, and what it has begun is kept
+            if theirs is not None and (theirs.verdict is None or _goes_on(prop, theirs)):
                 values[name] = theirs.values[name]
         members = {name: member._replace(value=values.get(name, member.value)) for name, member in prop.members.items()}
         return replace(prop, members=members)
@@ -203,7 +204,7 @@ class Turns:
             return
         last, latest = theirs.last, self._latest.get(key, {})
         moving = self._still_moving(last)
-        if last.state is State.BUSY and theirs.verdict not in (Verdict.REFUSED, Verdict.GONE):
+        if _goes_on(last, theirs):
             for name, value in theirs.values.items():
                 if latest.get(name) is turn:
                     moving[name] = value
@@ -216,9 +217,18 @@ class Turns:
     def _still_moving(self, prop: Property) -> dict[str, str]:
         """What was kept of a movement, if that still goes on."""
         last, values = self._moving.get(prop.key, (prop, {}))
-        goes_on = prop.state is State.BUSY and (prop.session, prop.entered) == (last.session, last.entered)
-        return dict(values) if goes_on else {}
+        return dict(values) if _is_busy_since(prop, last) else {}
 
     def _before(self, key: Key, turn: Turn) -> Iterator[Turn]:
         """Those that were entered earlier."""
         return takewhile(lambda other: other is not turn, self._of.get(key, ()))
+
+
+def _goes_on(prop: Property, theirs: Expectation) -> bool:
+    """Whether the device may still be moving to what a command has requested, although that is decided."""
+    return theirs.verdict not in (Verdict.REFUSED, Verdict.GONE) and _is_busy_since(prop, theirs.last)
+
+
+def _is_busy_since(prop: Property, last: Property) -> bool:
+    """Whether the device has been Busy ever since."""
+    return prop.state is State.BUSY and (prop.session, prop.entered) == (last.session, last.entered)

@@ -355,6 +355,20 @@ async def test_a_target_that_was_reached_is_not_requested_again():
 
 
 @asynchronous
+async def test_who_has_waited_for_that_answer_does_not_undo_it_either():
+    async with meeting(DEFINE) as (server, client):
+        first = background(client.set("Mount", "EQ", RA=5, confirm="answered"))
+        await server.expect(COMMAND)
+        second = background(client.set("Mount", "EQ", DEC=6))
+        await asyncio.sleep(0)
+        await server.send(numbers("Busy", RA=1))
+        assert values(await server.expect(COMMAND)) == {"RA": "5", "DEC": "6"}
+        await first
+        second.cancel()
+        await asyncio.wait([second])
+
+
+@asynchronous
 async def test_the_last_of_several_targets_is_kept():
     async with meeting(DEFINE) as (server, client):
         for position in (5, 9):
