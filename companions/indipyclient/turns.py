@@ -9,6 +9,8 @@ INDI does not say which command an update answers, and a command for numbers or 
   device, and before it: otherwise a movement would begin after its abort.
 * Members that it does not set have the values that were requested last, as long as that command is not decided yet; and
   after that, if it was given up or waited only for an answer, as long as the device has been Busy ever since.
+* A switch that was requested On in the last :data:`MAY_COME` seconds counts as On for who presses another, whatever the
+  device says: that may be older than the command, and of two that are On, a mount obeys the first.
 * Updates answer the commands in their order, except those with the values that only a later one has requested.  Alert
   while one is carried out ends it and the next: a device that refuses a new target says the same as one that fails.
 """
@@ -27,10 +29,13 @@ from indipydriver.protocol.tags import State, VectorKind
 from .model.expect import Expectation, Verdict, met
 from .model.properties import Key, Pending, Property
 
-__all__ = ["HELD", "Turn", "Turns"]
+__all__ = ["HELD", "MAY_COME", "Turn", "Turns"]
 
 HELD: Final = 1.0
 """Seconds that a command may wait for the answer to an earlier one, and that an unanswered one is remembered."""
+
+MAY_COME: Final = 60.0
+"""Seconds in which a device may carry out a command, whatever has been taken for its answer."""
 
 
 class Turn:
@@ -61,9 +66,8 @@ class Turn:
     def hurry(self) -> None:
         """Do not wait for answers any longer."""
         self._hurried = True
-        now = asyncio.get_running_loop().time()
-        if self._patience is not None and (self._patience.when() or 0.0) > now:
-            self._patience.reschedule(now)
+        if self._patience is not None and not self._patience.expired():
+            self._patience.reschedule(asyncio.get_running_loop().time())
 
     async def wait(self, answers: Iterable[asyncio.Event]) -> None:
         """Wait for the answers to earlier commands, for some time."""
@@ -98,6 +102,7 @@ class Turns:
         self._of: dict[Key, list[Turn]] = {}
         self._latest: dict[Key, dict[str, Turn]] = {}  # which command has last requested a member
         self._moving: dict[Key, tuple[Property, dict[str, str]]] = {}  # requested; nobody waits
+        self._pressed: dict[Key, dict[str, float]] = {}  # switches that were requested On, and when
 
     def enter(self, key: Key) -> Turn:
         """A new command, after those that there are."""
@@ -109,6 +114,11 @@ class Turns:
         """It is being sent, after all that was entered before."""
         turn.expectation = expectation
         self._latest.setdefault(key, {}).update(dict.fromkeys(expectation.values, turn))
+        if expectation.last.kind is VectorKind.SWITCH:
+            before = self._pressed.get(key, {}).items()
+            pressed = {name: since for name, since in before if name not in expectation.values}
+            pressed |= {name: expectation.began for name, value in expectation.values.items() if value == "On"}
+            self._pressed[key] = pressed
 
     def leave(self, key: Key, turn: Turn) -> None:
         """A command is over."""
@@ -160,8 +170,12 @@ class Turns:
         if prop.kind is VectorKind.BLOB:
             return prop
         values = self._still_moving(prop)
+        if prop.kind is VectorKind.SWITCH:
+            begin = asyncio.get_running_loop().time() - MAY_COME
+            values |= {name: "On" for name, since in self._pressed.get(prop.key, {}).items() if since > begin}
         for name, turn in self._latest.get(prop.key, {}).items():
-            if (theirs := turn.undecided) is not None:
+            theirs = turn.expectation  # None once it is over, and what it has begun is kept
+            if theirs is not None and (theirs.verdict is None or _goes_on(prop, theirs)):
                 values[name] = theirs.values[name]
         members = {name: member._replace(value=values.get(name, member.value)) for name, member in prop.members.items()}
         return replace(prop, members=members)
@@ -190,7 +204,7 @@ class Turns:
             return
         last, latest = theirs.last, self._latest.get(key, {})
         moving = self._still_moving(last)
-        if last.state is State.BUSY and theirs.verdict not in (Verdict.REFUSED, Verdict.GONE):
+        if _goes_on(last, theirs):
             for name, value in theirs.values.items():
                 if latest.get(name) is turn:
                     moving[name] = value
@@ -203,9 +217,18 @@ class Turns:
     def _still_moving(self, prop: Property) -> dict[str, str]:
         """What was kept of a movement, if that still goes on."""
         last, values = self._moving.get(prop.key, (prop, {}))
-        goes_on = prop.state is State.BUSY and (prop.session, prop.entered) == (last.session, last.entered)
-        return dict(values) if goes_on else {}
+        return dict(values) if _is_busy_since(prop, last) else {}
 
     def _before(self, key: Key, turn: Turn) -> Iterator[Turn]:
         """Those that were entered earlier."""
         return takewhile(lambda other: other is not turn, self._of.get(key, ()))
+
+
+def _goes_on(prop: Property, theirs: Expectation) -> bool:
+    """Whether the device may still be moving to what a command has requested, although that is decided."""
+    return theirs.verdict not in (Verdict.REFUSED, Verdict.GONE) and _is_busy_since(prop, theirs.last)
+
+
+def _is_busy_since(prop: Property, last: Property) -> bool:
+    """Whether the device has been Busy ever since."""
+    return prop.state is State.BUSY and (prop.session, prop.entered) == (last.session, last.entered)

@@ -209,8 +209,9 @@ class _Page:
             return self._devices(session, told)
         if path == "properties" and query.get("d"):
             return self._properties(query["d"], query.get("g", ""), session, told)
-        if path == "submit":  # by Refresh, after redis did not answer
-            return self._see("properties", {name: query[name] for name in ("d", "g") if name in query})
+        if path in ("submit", "refresh", "login", "logout"):  # by Refresh, after redis did not answer
+            where = {name: query[name] for name in ("d", "g") if name in query}
+            return self._see("properties" if "d" in where else "", where)
         if path == "changes":
             return self._changes(environ, query.get("d", ""), query.get("g", ""))
         if path == "blobfolder":

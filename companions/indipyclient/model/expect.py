@@ -112,7 +112,6 @@ class Expectation:
         self.began = now
         self.verdict: Verdict | None = None
         self.confirmed = False
-        self.acknowledged = False
         self.message = ""
         self.confirm = confirm
         self._end = now + timeout
@@ -123,6 +122,7 @@ class Expectation:
     def before(self, prop: Property, now: float) -> None:
         """Take the state of the property before the command is sent; nothing that comes until then answers it."""
         self.last = prop
+        self.acknowledged = False  # Busy was about the earlier command that this answers
         self._telemetry = now - prop.at < TELEMETRY
         self._was_alert = prop.state is State.ALERT
         self._was_busy = prop.state is State.BUSY

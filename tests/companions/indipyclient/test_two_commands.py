@@ -68,6 +68,24 @@ async def test_the_end_of_an_earlier_command_is_not_that_of_a_later_one():
 
 
 @asynchronous
+async def test_the_end_of_an_earlier_command_that_is_said_twice_is_not_that_of_a_later_one_either():
+    """As by a filter wheel that takes up one command after the other, and repeats where it is."""
+    async with meeting(DEFINE) as (server, client):
+        first = background(client.set("Mount", "EQ", RA=5))
+        await server.expect(COMMAND)
+        await server.send(numbers("Busy", RA=1))
+        second = background(client.set("Mount", "EQ", RA=6))
+        assert values(await server.expect(COMMAND))["RA"] == "6"
+        await server.send(numbers("Busy", RA=2), numbers("Ok", RA=5), numbers("Ok", RA=5, message="again"))
+        assert (await first).confirmed
+        await eventually(lambda: client.need("Mount", "EQ").message == "again")
+        await asyncio.sleep(0)
+        assert not second.done()
+        await server.send(numbers("Busy", RA=5), numbers("Ok", RA=6))
+        assert (await second).confirmed
+
+
+@asynchronous
 async def test_a_new_target_that_is_refused_while_the_device_is_busy_is_not_reported_as_accepted():
     async with meeting(DEFINE) as (server, client):
         first = background(client.set("Mount", "EQ", RA=5))
@@ -201,6 +219,30 @@ async def test_a_movement_does_not_begin_after_its_abort(monkeypatch):
 
 
 @asynchronous
+async def test_what_was_pressed_goes_off_with_the_next_though_an_older_update_seemed_to_answer(monkeypatch):
+    """As from a driver that repeats everything: the mount has not begun to move to the north yet."""
+    switches = "".join(f'<defSwitch name="{name}">Off</defSwitch>' for name in ("NORTH", "SOUTH"))
+    rule = '<defSwitchVector device="Mount" name="CONNECTION" state="Ok" perm="rw" rule="AtMostOne">'
+    async with meeting(f"{rule}{switches}</defSwitchVector>") as (server, client):
+        north = background(client.press("Mount", "CONNECTION", "NORTH"))
+        assert values(await server.expect(match("newSwitchVector"))) == {"NORTH": "On"}
+        await server.send(switch("Ok", NORTH="Off", SOUTH="Off"))
+        assert not (await north).confirmed
+        for name, other in [("SOUTH", "NORTH"), ("NORTH", "SOUTH")]:
+            pressed = background(client.press("Mount", "CONNECTION", name))
+            assert values(await server.expect(match("newSwitchVector"))) == {name: "On", other: "Off"}
+            await server.send(switch("Ok", **{name: "On", other: "Off"}))
+            assert (await pressed).confirmed
+        monkeypatch.setattr(turns_module, "MAY_COME", 0.0)
+        await server.send(switch("Ok", NORTH="Off"))
+        await eventually(lambda: not client.need("Mount", "CONNECTION")["NORTH"].on)
+        south = background(client.press("Mount", "CONNECTION", "SOUTH"))
+        assert values(await server.expect(match("newSwitchVector"))) == {"SOUTH": "On"}
+        await server.send(switch("Ok", SOUTH="On"))
+        await south
+
+
+@asynchronous
 async def test_a_cancelled_command_holds_up_nobody_and_leaves_nothing():
     async with meeting(DEFINE) as (server, client):
         tasks = [background(client.set("Mount", "EQ", RA=value)) for value in (5, 6, 7)]
@@ -308,6 +350,20 @@ async def test_a_target_that_was_reached_is_not_requested_again():
         await eventually(lambda: client.need("Mount", "EQ")["RA"].value == "7")
         second = background(client.set("Mount", "EQ", DEC=6))
         assert values(await server.expect(COMMAND)) == {"RA": "7", "DEC": "6"}
+        second.cancel()
+        await asyncio.wait([second])
+
+
+@asynchronous
+async def test_who_has_waited_for_that_answer_does_not_undo_it_either():
+    async with meeting(DEFINE) as (server, client):
+        first = background(client.set("Mount", "EQ", RA=5, confirm="answered"))
+        await server.expect(COMMAND)
+        second = background(client.set("Mount", "EQ", DEC=6))
+        await asyncio.sleep(0)
+        await server.send(numbers("Busy", RA=1))
+        assert values(await server.expect(COMMAND)) == {"RA": "5", "DEC": "6"}
+        await first
         second.cancel()
         await asyncio.wait([second])
 

@@ -519,8 +519,13 @@ async def test_redis_away_is_told(tmp_path):
     browser = Browser(indiwsgi.make_wsgi_app(server))
     found = await asyncio.to_thread(browser.ask, "GET", "/")
     assert (found["status"], found["headers"]["Refresh"]) == (503, "5")
-    found = await asyncio.to_thread(browser.ask, "GET", submit("NUM"))  # so a browser asks again after a form
-    assert (found["status"], found["headers"]["Location"]) == (303, "/properties?d=Dev+%3C1%3E&g=Other")
+    for form, page in {  # so a browser asks again after a form
+        submit("NUM"): "/properties?d=Dev+%3C1%3E&g=Other",
+        "/refresh?d=Dev": "/properties?d=Dev",
+        **dict.fromkeys(["/refresh", "/login", "/logout"], "/"),
+    }.items():
+        found = await asyncio.to_thread(browser.ask, "GET", form)
+        assert (found["status"], found["headers"]["Location"]) == (303, page)
 
 
 @asynchronous
