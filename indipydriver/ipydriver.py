@@ -242,8 +242,8 @@ class IPyDriver(FixedMapping[Device]):
         """Run the driver over standard input and output, as a server starts it, until the input ends.
 
         SIGTERM shuts it down too, and so does SIGHUP, which comes when the terminal is closed, unless the program has a
-        handler of its own. Another one, half a second later or more, ends the process at once, even while a blocking
-        call holds up the event loop.
+        handler of its own. A second SIGTERM, half a second later or more, ends the process at once, even while a
+        blocking call holds up the event loop.
 
         What the program prints meanwhile goes to standard error, as standard output is the stream to the server.
 

@@ -21,7 +21,7 @@ def server_signals(shutdown: Callable[[], None], log_stats: Callable[[], None]) 
     """Handle the signals of a server while it runs, unless something else does.
 
     Args:
-        shutdown: Called on SIGTERM, and on SIGHUP; a second one ends the process at once.
+        shutdown: Called on SIGTERM, and on SIGHUP; a second SIGTERM ends the process at once.
         log_stats: Called on SIGUSR1.
 
     Raises:

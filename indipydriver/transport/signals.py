@@ -48,8 +48,8 @@ def on_signal(name: str, call: Callable[[], None], *, once: bool = False) -> Cal
     Args:
         name: For example ``SIGUSR1``.
         call: What to call, in the event loop.
-        once: Only the first time; the signal again, after :data:`AGAIN`, ends the process at once, also while the
-            event loop is held up, and what holds it up for longer than :data:`HELD_UP` is logged.
+        once: Only the first time; the signal again, after :data:`AGAIN` and unless it is SIGHUP, ends the process at
+            once, also while the event loop is held up, and what holds it up for longer than :data:`HELD_UP` is logged.
 
     Returns:
         Undoes it.
@@ -100,7 +100,8 @@ def again_at_once(
     two instructions of that driver, in the main thread, so it may do little more than end the process.  If the driver
     waits for the system, as in a read, it is called within that: the wait is interrupted, and then goes on.
 
-    SIGHUP after another signal does not count: whoever closes the terminal while all ends in order may not know of it.
+    SIGHUP is only a first signal: whoever closes the terminal while all ends in order may not know of it, and it may
+    come again when the shell has ended.
 
     If the loop has not had its turn :data:`HELD_UP` after the first signal, the log says what holds it up.
 
@@ -111,16 +112,16 @@ def again_at_once(
             is still held up after as long again: other drivers may have hardware to stop in that time.
     """
     loop = asyncio.get_running_loop()
-    first: list[tuple[float, int]] = []  # when it arrived, and which it was
+    first: list[float] = []  # when it arrived
     hang_up = getattr(signal, "SIGHUP", None)
 
     def count(number: int, frame: object) -> None:
         now = time.monotonic()
         if not first:
-            first.append((now, number))
+            first.append(now)
             with contextlib.suppress(RuntimeError):  # no more threads; it would be raised within the driver
                 threading.Thread(target=watch, args=[signal.Signals(number)], daemon=True).start()
-        elif now >= first[0][0] + AGAIN and (number != hang_up or first[0][1] == hang_up):
+        elif number != hang_up and now >= first[0] + AGAIN:
             call(signal.Signals(number))
 
     def watch(number: signal.Signals) -> None:

@@ -107,7 +107,7 @@ PRINTING = """
                     await asyncio.sleep(0.01)
             finally:
                 state.write_text("ends")
-                while sys.stdout.isatty():  # until it is closed
+                while sys.stdin.isatty():  # until it is closed
                     await asyncio.sleep(0.01)
                 await asyncio.sleep(0.01)
                 print("switching off", flush=True)
@@ -120,12 +120,13 @@ PRINTING = """
 
 
 @pytest.mark.parametrize(
-    ("by", "pause"),
-    [("script", None), ("script", 0.0), ("script", 0.6), ("command", None), ("command", 0.0), ("command", 0.6),
-     ("driver", None)],
+    ("by", "first", "pause"),
+    [("driver", None, 0)]
+    + [(by, first, pause) for by in ("script", "command") for first, pause in ((None, 0), ("SIGTERM", 0),
+                                                                               ("SIGTERM", 0.6), ("SIGHUP", 0.6))],
 )  # fmt: skip
 @asynchronous
-async def test_a_driver_may_print_at_its_end_though_nobody_reads_it(tmp_path, by, pause):
+async def test_a_driver_may_print_at_its_end_though_nobody_reads_it(tmp_path, by, first, pause):
     """The terminal has been closed, perhaps soon after a signal, or the server that reads its log is gone."""
     path, state = tmp_path / "program.py", tmp_path / "state"
     code = PRINTING.replace(
@@ -148,8 +149,8 @@ async def test_a_driver_may_print_at_its_end_though_nobody_reads_it(tmp_path, by
     os.close(theirs)
     try:
         await eventually(lambda: state.exists() and state.read_text() == "heats", timeout=20)
-        if pause is not None:
-            process.send_signal(signal.SIGTERM)
+        if first is not None:
+            process.send_signal(getattr(signal, first))
             await eventually(lambda: state.read_text() == "ends")
             await asyncio.sleep(pause)  # more than AGAIN
         os.close(ours)
