@@ -40,7 +40,7 @@ class RoofDriver(ipd.IPyDriver):
 
     position = target = 0  # in per cent: 0 is closed
     dry = False
-    sensor = light = "Alert"  # the state of the sensor, and that of its light; an update may leave them out
+    sensor, light = "Ok", "Alert"  # the state of the sensor, and that of its light; an update may leave them out
     heard = 0.0  # when the sensor was last heard, in seconds
     longest_silence = 75.0  # it is asked after 30 seconds, and once more
 

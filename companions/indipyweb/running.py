@@ -20,7 +20,6 @@ import uvicorn
 
 from indipyclient.addresses import PORT as INDI_PORT
 from indipyclient.addresses import parse_endpoint
-from indipydriver.transport.signals import leave_terminal
 
 from .app import build_app
 from .connections import Connection
@@ -170,8 +169,6 @@ class _Signals:
             self.server.handle_exit(number, None)
         elif self._task is not None:
             self._task.cancel()
-        if signal.Signals(number).name == "SIGHUP":
-            leave_terminal()
 
 
 def run(options: argparse.Namespace) -> int:

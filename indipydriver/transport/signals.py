@@ -15,6 +15,7 @@ from typing import Final
 
 from .forked import end_children, handled_here_only
 from .leftthreads import place_in
+from .sockets import has_hung_up
 
 __all__ = ["AGAIN", "ENDING", "HELD_UP", "again_at_once", "leave_terminal", "on_signal"]
 
@@ -31,14 +32,17 @@ HELD_UP: Final = 5.0
 logger = logging.getLogger(__name__)
 
 
-def leave_terminal() -> None:
+def leave_terminal(*, if_gone: bool = False) -> None:
     """After SIGHUP: what is written to the terminal, which is gone, goes nowhere.
 
     It would raise an exception, and a driver may print while it switches something off.
+
+    Args:
+        if_gone: Somebody else may have handled SIGHUP: ask the system whether the terminal is gone. Only Linux tells.
     """
     with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:
         for fd in (1, 2):
-            if stat.S_ISCHR(os.fstat(fd).st_mode):
+            if stat.S_ISCHR(os.fstat(fd).st_mode) and (not if_gone or has_hung_up(fd)):
                 os.dup2(nowhere.fileno(), fd)
 
 

@@ -91,7 +91,7 @@ def give_up_after(sock: socket.socket, seconds: float) -> None:
 
 
 def has_hung_up(fd: int) -> bool:
-    """Has the other end of a socket or pipe been closed, with or without an error?  Only Linux tells."""
+    """Has the other end of a socket, a pipe or a terminal been closed, with or without an error?  Only Linux tells."""
     if not sys.platform.startswith("linux"):
         return False
     poll = select.poll()

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 from indipydriver.protocol.texts import describe
+from indipydriver.transport.signals import leave_terminal
 
 from ..relay.switchboard import Switchboard
 from .source import Source
@@ -173,6 +174,7 @@ class Sources:
     async def stop(self, deadline: float) -> None:
         """End everything, and start no more; sources that end by themselves have until this time of the loop."""
         self._group = None
+        leave_terminal(if_gone=True)  # drivers may print while they switch something off
         await asyncio.sleep(0)  # a driver that was started in this turn of the loop has to run before it can end
         tasks = {source: task for source, task in self._tasks.items() if not task.done()}
         ending = []
