@@ -24,12 +24,10 @@ from indipyclient import (
     Refused,
     Retry,
     State,
-    SwitchRule,
     TimedOut,
-    VectorKind,
 )
 from indipyclient.blobs import bytes_of
-from indipyclient.model.commands import file_format
+from indipyclient.model.commands import file_format, switched_on
 
 from .aim import Meaning, Spot, meaning_of
 from .edits import Edits, Fate, Told
@@ -374,11 +372,9 @@ class Session:
             _LOGGER.error("a command failed", exc_info=error)
 
     def _request(self, key: Key, values: Mapping[str, Any]) -> Coroutine[Any, Any, Outcome]:
-        prop, on = self.client.get(*key), next((name for name, value in values.items() if value == "On"), None)
-        if prop is None or prop.kind is not VectorKind.SWITCH or prop.rule is SwitchRule.ANY_OF_MANY:
-            on = None
+        prop = self.client.get(*key)
+        on = switched_on(prop, values) if prop is not None else None
         if on is not None:
-            # What else is On when it is sent, as an earlier command may have turned it on, goes Off.
             return self.client.press(*key, on, who="indipyterm")
         return self.client.set(*key, values, who="indipyterm")
 

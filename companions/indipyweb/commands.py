@@ -27,13 +27,13 @@ from indipyclient import (
     Unknown,
     VectorKind,
 )
-from indipyclient.model.commands import Value, press, texts, with_point
+from indipyclient.model.commands import Value, press, switched_on, texts, with_point
 
 from .security.limits import Buckets
 from .security.permissions import Actor
 from .site import Site
 from .store.audit import Audit
-from .views import is_exclusive, is_secret
+from .views import is_secret
 
 __all__ = ["Command", "Commands", "Denied", "values_of_form"]
 
@@ -208,11 +208,8 @@ class Commands:
             self._known.popitem(last=False)
         is_secret = prop.perm is Permission.WRITE_ONLY
         detail = ", ".join(f"{name}={'…' if is_secret else value}" for name, value in asked.items())
-        on = [name for name, value in asked.items() if value == "On"] if is_exclusive(prop) else []
-        if on:  # what else is On when it is sent, as an earlier command may have turned it on, goes Off
-            send = partial(site.client.press, member=on[0])
-        else:
-            send = partial(site.client.set, values=values)
+        on = switched_on(prop, asked)
+        send = partial(site.client.press, member=on) if on is not None else partial(site.client.set, values=values)
         task = asyncio.create_task(self._run(command, site, prop, send, actor, timeout, detail))
         self._tasks.add(task)
         self._waiting[actor.name] += 1

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterable
 from typing import Any, Final
 
-from indipyclient import Delta, Device, Member, Note, Permission, Property, State, SwitchRule, VectorKind
+from indipyclient import Delta, Device, Member, Note, Permission, Property, State, VectorKind
 from indipyclient.model.dump import iso
 
 __all__ = [
@@ -175,11 +175,6 @@ def piece(prop: Property, delta: Delta, now: float, shape: str, image: int) -> d
     if pending is not None:
         found["ask"] = {"who": pending.who, "v": asked_text(prop), "ago": round(max(0.0, now - pending.since), 1)}
     return found
-
-
-def is_exclusive(prop: Property) -> bool:
-    """Whether at most one of its switches may be on."""
-    return prop.rule in (SwitchRule.ONE_OF_MANY, SwitchRule.AT_MOST_ONE)
 
 
 def loads(body: bytes) -> Any:

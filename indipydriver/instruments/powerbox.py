@@ -57,8 +57,6 @@ _OUTPUT_KINDS: Final = (
     ),
     _Outputs(*("usb_ports", "USB_PORTS", "USB_PORT", "USB_LABELS", "set_usb_port"), ()),
 )
-
-
 _SWITCHED: Final = frozenset(kind.switched for kind in _OUTPUT_KINDS)
 
 

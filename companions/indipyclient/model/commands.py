@@ -17,7 +17,18 @@ from indipydriver.protocol.values import file_format, format_timestamp, getfloat
 from ..errors import BadValue, NoSuchMember, NotWritable, WrongKind
 from .properties import Member, Property
 
-__all__ = ["LARGEST", "Blob", "Value", "command", "file_format", "press", "texts", "with_colons", "with_point"]
+__all__ = [
+    "LARGEST",
+    "Blob",
+    "Value",
+    "command",
+    "file_format",
+    "press",
+    "switched_on",
+    "texts",
+    "with_colons",
+    "with_point",
+]
 
 _COMMA: Final = re.compile(r"([^,.]*),(\d+)")
 _THOUSANDS: Final = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
@@ -86,10 +97,12 @@ def _text(prop: Property, member: Member, value: Value) -> str:
     if prop.kind is VectorKind.TEXT:
         if isinstance(value, (bytes, Blob)):
             raise BadValue(f"{where} is a text, not bytes")
+        text = str(value)
         try:
-            return str(value).encode().decode()
+            text.encode()
         except UnicodeEncodeError:  # as of the name of a file in another encoding; a device would get "?" for it
             raise BadValue(f"{where}: {value!r} is not UTF-8") from None
+        return text
     if isinstance(value, (bytes, Blob)):
         return ""
     raise BadValue(f"{where} is a BLOB: bytes are wanted, not {type(value).__name__}")
@@ -154,6 +167,18 @@ def press(prop: Property, name: str) -> dict[str, Value]:
         values = {other.name: "Off" for other in prop.members.values() if other.on and other.name != name}
     values[name] = "On"
     return values
+
+
+def switched_on(prop: Property, values: Mapping[str, Value]) -> str | None:
+    """The switch that these values turn on where at most one may be On; None if they do not.
+
+    Who presses it by :meth:`.Client.press`, instead of setting the values, turns off what else is On when that is sent:
+    an earlier command may have turned it on.
+    """
+    if prop.kind is not VectorKind.SWITCH or prop.rule is SwitchRule.ANY_OF_MANY:
+        return None
+    on = [name for name, value in values.items() if value is True or value == "On"]
+    return on[0] if len(on) == 1 else None
 
 
 def command(

@@ -15,11 +15,11 @@ from weakref import WeakValueDictionary
 
 from indipyclient.client import Client
 from indipyclient.errors import ClientError
-from indipyclient.model.commands import Value
+from indipyclient.model.commands import Value, switched_on
 from indipyclient.model.model import Model
 from indipyclient.model.properties import Key
 from indipyclient.model.site import Device
-from indipydriver.protocol.tags import State, SwitchRule, VectorKind
+from indipydriver.protocol.tags import State, VectorKind
 from indipydriver.protocol.values import parse_timestamp
 
 from ..answering import Check, unchecked
@@ -327,13 +327,9 @@ class TreeBridge:
             if prop.kind is not VectorKind.SWITCH and any(isinstance(value, bool) for value in values.values()):
                 raise ValueError("true and false are values of switches")
             wanted: dict[str, Value] = dict(values)
-            on = [key for key, value in values.items() if value is True or value == "On"]
-            if (
-                prop.kind is VectorKind.SWITCH
-                and prop.rule is not SwitchRule.ANY_OF_MANY
-                and len(on) == 1 == len(values)
-            ):
-                outcome = await self._client.press(device, name, on[0], who="MQTT")
+            on = switched_on(prop, wanted) if len(values) == 1 else None
+            if on is not None:
+                outcome = await self._client.press(device, name, on, who="MQTT")
             else:
                 outcome = await self._client.set(device, name, wanted, who="MQTT")
             answer |= {"ok": outcome.prop.state is not State.ALERT, "state": outcome.prop.state.value}
